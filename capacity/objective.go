@@ -1,0 +1,207 @@
+// Package capacity turns a measured performance curve into the number of
+// instances a service needs.
+//
+// [ParseObjective] reads what a service must keep, a [Curve] is the measured
+// performance model of one instance, a [Shape] the size of its slice. The
+// package is pure: no clock, no files, no network, so every result can be
+// replayed from its input.
+package capacity
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// An Objective is what a service must keep, as given with --slo: every term
+// must hold. Its one grammar, used by every command:
+//
+//	objective = term { "," term }
+//	term      = metric ( "<" | "<=" ) bound
+//	metric    = "p" number | "p(" number ")" | "mean" | "max" | "errors"
+//	bound     = duration (50ms, 1.5s) for response times,
+//	            percentage or ratio (0.1%, 0.001) for errors
+//
+// p99, p99.9 and p999 are quantiles of the response time in percent (p999 is
+// p99.9). Fast rejects count as errors.
+type Objective struct {
+	Terms []Term
+}
+
+// A Term bounds one metric from above.
+type Term struct {
+	Metric   string  // "p99", "mean", "max" or "errors", in canonical spelling
+	Quantile float64 // of a quantile metric, in (0, 1); 1 for max; NaN otherwise
+	Bound    float64 // seconds, or a ratio for errors
+	Strict   bool    // "<" rather than "<="
+}
+
+// An ObjectiveError says where an objective cannot be read.
+type ObjectiveError struct {
+	Text     string // the whole objective
+	Position int    // of the refused part, in characters from 1
+	Reason   string
+}
+
+func (e *ObjectiveError) Error() string {
+	return fmt.Sprintf("objective %q: position %d: %s", e.Text, e.Position, e.Reason)
+}
+
+// ParseObjective reads an objective such as "p99<50ms,errors<0.1%". Errors are
+// of type *ObjectiveError.
+func ParseObjective(s string) (Objective, error) {
+	var o Objective
+	pos := 0
+	for part := range strings.SplitSeq(s, ",") {
+		t, at, reason := parseTerm(part)
+		if reason != "" {
+			return Objective{}, &ObjectiveError{Text: s, Position: len([]rune(s[:pos+at])) + 1, Reason: reason}
+		}
+		for _, have := range o.Terms {
+			if have.Metric == t.Metric {
+				return Objective{}, &ObjectiveError{Text: s, Position: len([]rune(s[:pos])) + 1, Reason: fmt.Sprintf("%s is bounded twice", t.Metric)}
+			}
+		}
+		o.Terms = append(o.Terms, t)
+		pos += len(part) + 1
+	}
+	return o, nil
+}
+
+// parseTerm reads one term; at is the byte offset in part of what is refused.
+func parseTerm(part string) (t Term, at int, reason string) {
+	trimmed := strings.TrimLeftFunc(part, unicode.IsSpace)
+	lead := len(part) - len(trimmed)
+	if strings.TrimSpace(part) == "" {
+		return t, 0, "empty term; write metric<bound, as in p99<50ms"
+	}
+	i := strings.IndexAny(part, "<>=")
+	if i < 0 {
+		return t, lead, fmt.Sprintf("%q has no \"<\"; write metric<bound, as in p99<50ms", strings.TrimSpace(part))
+	}
+	if part[i] != '<' {
+		return t, i, fmt.Sprintf("%q is not accepted; an objective is an upper bound, write \"<\" or \"<=\"", part[i:i+1])
+	}
+	metric := strings.ToLower(strings.TrimSpace(part[:i]))
+	t.Strict = !strings.HasPrefix(part[i:], "<=")
+	rest := part[i+1:]
+	if !t.Strict {
+		rest = part[i+2:]
+	}
+	boundAt := len(part) - len(strings.TrimLeftFunc(rest, unicode.IsSpace))
+	bound := strings.TrimSpace(rest)
+	t.Quantile = math.NaN()
+	switch {
+	case metric == "errors":
+		t.Metric = metric
+		t.Bound, reason = parseRatio(bound)
+		return t, boundAt, reason
+	case metric == "mean" || metric == "avg":
+		t.Metric = "mean"
+	case metric == "max":
+		t.Metric, t.Quantile = "max", 1
+	case strings.HasPrefix(metric, "p"):
+		q, ok := parseQuantile(metric[1:])
+		if !ok {
+			return t, lead, fmt.Sprintf("metric %q: a quantile lies between p1 and p99.999", metric)
+		}
+		t.Quantile = q
+		t.Metric = "p" + strconv.FormatFloat(math.Round(q*1e7)/1e5, 'f', -1, 64)
+	default:
+		return t, lead, fmt.Sprintf("metric %q is unknown; known are p50 to p99.999, mean, max and errors", metric)
+	}
+	d, err := time.ParseDuration(bound)
+	switch {
+	case err != nil && bound != "" && !strings.ContainsFunc(bound, unicode.IsLetter):
+		return t, boundAt, fmt.Sprintf("bound %q has no unit; write %sms or %ss", bound, bound, bound)
+	case err != nil:
+		return t, boundAt, fmt.Sprintf("bound %q is no duration; write 50ms or 1.5s", bound)
+	case d <= 0:
+		return t, boundAt, fmt.Sprintf("bound %q is not positive", bound)
+	}
+	t.Bound = d.Seconds()
+	return t, 0, ""
+}
+
+// parseQuantile reads "99", "99.9", "(99.9)" as percent and "999" as 99.9.
+func parseQuantile(s string) (float64, bool) {
+	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") {
+		s = s[1 : len(s)-1]
+	} else if len(s) > 2 && !strings.Contains(s, ".") {
+		s = s[:2] + "." + s[2:]
+	}
+	p, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(p >= 1 && p <= 99.999) {
+		return 0, false
+	}
+	return p / 100, true
+}
+
+func parseRatio(s string) (ratio float64, reason string) {
+	number, percent := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil {
+		return 0, fmt.Sprintf("bound %q is neither a percentage nor a ratio; write 0.1%% or 0.001", s)
+	}
+	if percent {
+		v /= 100
+	}
+	if !(v > 0 && v <= 1) {
+		return 0, fmt.Sprintf("bound %q is outside (0%%, 100%%]", s)
+	}
+	return v, ""
+}
+
+// Latency returns the first term on a quantile of the response time, and
+// whether there is one. Its Bound is in seconds.
+func (o Objective) Latency() (Term, bool) {
+	for _, t := range o.Terms {
+		if t.Quantile < 1 {
+			return t, true
+		}
+	}
+	return Term{}, false
+}
+
+// ErrorRatio returns the highest share of errors that is accepted; 1 when the
+// objective does not bound errors.
+func (o Objective) ErrorRatio() float64 {
+	for _, t := range o.Terms {
+		if t.Metric == "errors" {
+			return t.Bound
+		}
+	}
+	return 1
+}
+
+// Met reports whether a measured value keeps the term. NaN never does.
+func (t Term) Met(value float64) bool {
+	if t.Strict {
+		return value < t.Bound
+	}
+	return value <= t.Bound
+}
+
+// String writes the objective in canonical spelling: "p99<50ms,errors<0.1%".
+func (o Objective) String() string {
+	parts := make([]string, len(o.Terms))
+	for i, t := range o.Terms {
+		parts[i] = t.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+// String writes the term in canonical spelling.
+func (t Term) String() string {
+	sign := "<="
+	if t.Strict {
+		sign = "<"
+	}
+	if t.Metric == "errors" {
+		return t.Metric + sign + strconv.FormatFloat(math.Round(t.Bound*1e10)/1e8, 'f', -1, 64) + "%"
+	}
+	return t.Metric + sign + time.Duration(math.Round(t.Bound*1e9)).String()
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/shirou/gopsutil/v3/mem"
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/internal/cli"
+)
+
+// A check is one thing that wxops may need from the machine.
+type check struct {
+	name  string
+	needs string // which command needs it
+	run   func(context.Context) (found string, err error)
+	hint  string
+}
+
+func newDoctor(s *cli.IO) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what works on this machine, and what is missing for which command",
+		Long: `doctor looks at the machine and changes nothing. A missing part is no failure:
+the line names the command that would need it and how to get it. Exit code 1
+says that even "wxops stress demo" cannot run here.`,
+		Example: `  wxops doctor
+  wxops doctor | grep missing
+  wxops doctor && wxops stress demo`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			checks := []check{
+				{"loopback", "stress demo", checkLoopback, "bring the interface lo up"},
+				{"state folder", "stress demo, stress shift", func(context.Context) (string, error) { return checkState(s) }, "set XDG_STATE_HOME to a folder you may write to"},
+				{"terminal", "live screens", func(context.Context) (string, error) { return checkTerminal(s) }, "output is plain lines; --plain asks for the same"},
+				{"cores and memory", "stress, slice", checkMachine, ""},
+				{"sock_diag", "stress shift without --metrics", checkSockets, "needs Linux; elsewhere pass --metrics URL"},
+				{"cgroup", "slice", checkCgroup, "needs Linux with cgroup v1 or v2 mounted"},
+				{"haproxy", "stress shift on HAProxy here", checkHAProxy, "apt-get install haproxy"},
+			}
+			t := cli.NewTable("CHECK", "RESULT", "FOUND", "NEEDED BY")
+			var hints []string
+			fatal := false
+			for i, c := range checks {
+				found, err := c.run(cmd.Context())
+				if err == nil {
+					t.Row(c.name, "ok", found, c.needs)
+					continue
+				}
+				fatal = fatal || i < 2
+				t.Row(c.name, "missing", err, c.needs)
+				if c.hint != "" {
+					hints = append(hints, fmt.Sprintf("%s: %s", c.name, c.hint))
+				}
+			}
+			for _, h := range hints {
+				t.Note("hint: %s", h)
+			}
+			if err := t.Write(s.Out); err != nil {
+				return err
+			}
+			if fatal {
+				return cli.Exit(cli.ExitNo)
+			}
+			return nil
+		},
+	}
+}
+
+func checkLoopback(context.Context) (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return "127.0.0.1 accepts listeners", nil
+}
+
+func checkState(s *cli.IO) (string, error) {
+	dir, err := stateDir(s)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name())
+	return dir + " is writable", f.Close()
+}
+
+func checkTerminal(s *cli.IO) (string, error) {
+	if !s.Terminal() {
+		return "", fmt.Errorf("standard output is no terminal")
+	}
+	w, h := s.Size()
+	return fmt.Sprintf("%dx%d", w, h), nil
+}
+
+func checkMachine(context.Context) (string, error) {
+	m, err := mem.VirtualMemory()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d cores, %.1f GiB", runtime.NumCPU(), float64(m.Total)/(1<<30)), nil
+}
+
+func checkSockets(context.Context) (string, error) {
+	if _, err := os.Stat("/proc/net/tcp"); err != nil {
+		return "", fmt.Errorf("no socket table on %s", runtime.GOOS)
+	}
+	return "socket table readable", nil
+}
+
+func checkCgroup(context.Context) (string, error) {
+	for _, probe := range []struct{ path, layout string }{
+		{"/sys/fs/cgroup/cgroup.controllers", "cgroup v2"},
+		{"/sys/fs/cgroup/unified/cgroup.controllers", "cgroup v1 with v2 beside it (hybrid)"},
+		{"/sys/fs/cgroup/cpu", "cgroup v1"},
+	} {
+		if _, err := os.Stat(probe.path); err == nil {
+			return probe.layout, nil
+		}
+	}
+	return "", fmt.Errorf("no cgroup tree in /sys/fs/cgroup")
+}
+
+func checkHAProxy(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "haproxy", "-v").Output()
+	if err != nil {
+		return "", fmt.Errorf("not on the PATH")
+	}
+	var release string
+	if _, err := fmt.Sscanf(string(out), "HAProxy version %s", &release); err != nil {
+		return "", fmt.Errorf("haproxy -v names no version")
+	}
+	return "version " + release, nil
+}
+
+// stateDir is where journals, locks and run logs lie: $XDG_STATE_HOME/wxops,
+// by default ~/.local/state/wxops.
+func stateDir(s *cli.IO) (string, error) {
+	if dir := s.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "wxops"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no home folder: %w", err)
+	}
+	return filepath.Join(home, ".local", "state", "wxops"), nil
+}

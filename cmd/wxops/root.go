@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/internal/cli"
+)
+
+// The groups of the help text, in the order of the work.
+const (
+	groupStandards = "standards"
+	groupCapacity  = "capacity"
+	groupResources = "resources"
+	groupPlanning  = "planning"
+	groupHelp      = "help"
+)
+
+func newRoot(s *cli.IO) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "wxops",
+		Short: "Find out what a service can carry, and plan how much of it is needed",
+		Long: `wxops is a toolkit for capacity engineering: it measures what one instance of a
+service really carries, on live traffic and without harming it, and plans how
+much of the service is needed.`,
+		Example: `  wxops stress demo                    see an online stress test in 20 seconds
+  wxops doctor                         what works on this machine
+  wxops stress shift checkout/a --names 'haproxy:unix:/run/haproxy.sock?backend=checkout' --slo 'p99<50ms'`,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              cli.RequireSubcommand,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.AddGroup(
+		&cobra.Group{ID: groupStandards, Title: "Standards:"},
+		&cobra.Group{ID: groupCapacity, Title: "Capacity:"},
+		&cobra.Group{ID: groupResources, Title: "Resources:"},
+		&cobra.Group{ID: groupPlanning, Title: "Planning:"},
+		&cobra.Group{ID: groupHelp, Title: "Help:"},
+	)
+	root.SetHelpCommandGroupID(groupHelp)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupHelp, newDoctor(s), newSchema(s), newCompletion(s), newVersion(s))
+	return root
+}

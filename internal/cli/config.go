@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// configure fills every flag that was not given from WXOPS_<FLAG>, else from
+// the nearest wxops.yaml: the keys of a command's path lead to its flags.
+//
+//	stress:
+//	  shift:
+//	    slo: p99<50ms
+//
+// Flags at an outer level hold for all commands below it.
+func configure(s *IO, cmd *cobra.Command) error {
+	tree, file, err := nearestConfig()
+	if err != nil {
+		return err
+	}
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed || failed != nil || f.Name == "help" {
+			return
+		}
+		env := "WXOPS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v := s.Getenv(env); v != "" {
+			if err := cmd.Flags().Set(f.Name, v); err != nil {
+				failed = Usagef("%s=%q", env, v).WithCause(err).WithHint("unset %s, or see %s --help", env, cmd.CommandPath())
+			}
+			return
+		}
+		if v, ok := lookup(tree, strings.Fields(cmd.CommandPath())[1:], f.Name); ok {
+			if err := cmd.Flags().Set(f.Name, v); err != nil {
+				failed = Usagef("%s: key %s: %q", file, f.Name, v).WithCause(err).WithHint("correct the value in %s", file)
+			}
+		}
+	})
+	return failed
+}
+
+// lookup finds the value of a flag along the path of its command; the
+// innermost one wins.
+func lookup(tree map[string]any, path []string, flag string) (string, bool) {
+	value, found := "", false
+	for level := 0; ; level++ {
+		if v, ok := tree[flag]; ok {
+			switch v := v.(type) {
+			case map[string]any:
+			case []any:
+				parts := make([]string, len(v))
+				for i := range v {
+					parts[i] = fmt.Sprint(v[i])
+				}
+				value, found = strings.Join(parts, ","), true
+			default:
+				value, found = fmt.Sprint(v), true
+			}
+		}
+		if level == len(path) {
+			return value, found
+		}
+		next, ok := tree[path[level]].(map[string]any)
+		if !ok {
+			return value, found
+		}
+		tree = next
+	}
+}
+
+func nearestConfig() (tree map[string]any, file string, err error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, "", nil // no working directory, so no file above it
+	}
+	for {
+		file = filepath.Join(dir, "wxops.yaml")
+		b, err := os.ReadFile(file)
+		switch {
+		case err == nil:
+			if err := yaml.Unmarshal(b, &tree); err != nil {
+				return nil, file, Usagef("read %s", file).WithCause(err).WithHint("correct the file or move it away")
+			}
+			return tree, file, nil
+		case !errors.Is(err, os.ErrNotExist):
+			return nil, file, Failf("read %s", file).WithCause(err)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil, "", nil
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Exit codes of every command.
+const (
+	ExitOK          = 0   // yes, done
+	ExitNo          = 1   // the check says no: findings, regression, objective missed
+	ExitUsage       = 2   // wrong usage or unusable input; also: nothing was compared
+	ExitFailed      = 3   // it could not be done: I/O, remote, permission
+	ExitGuarded     = 4   // a guard stopped the run
+	ExitInterrupted = 130 // the user or a signal stopped it
+)
+
+// An Error is what a person sees when a command ends otherwise than well: what
+// failed, why, and what to type next. Cause and Hint may be empty. An Error
+// without What exits with Code and prints nothing: the result has said it.
+type Error struct {
+	Code  int
+	What  string
+	Cause error
+	Hint  string
+}
+
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return e.What
+	}
+	return e.What + ": " + e.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// WithHint returns e with the next thing to type.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// WithCause returns e with the error that led to it.
+func (e *Error) WithCause(err error) *Error {
+	e.Cause = err
+	return e
+}
+
+// Usagef is wrong usage or unusable input, exit code 2.
+func Usagef(format string, args ...any) *Error {
+	return &Error{Code: ExitUsage, What: fmt.Sprintf(format, args...)}
+}
+
+// Failf is something that could not be done, exit code 3.
+func Failf(format string, args ...any) *Error {
+	return &Error{Code: ExitFailed, What: fmt.Sprintf(format, args...)}
+}
+
+// Exit ends the command with a code and no message, because the result on
+// standard output has already said why. Exit(ExitOK) is nil.
+func Exit(code int) error {
+	if code == ExitOK {
+		return nil
+	}
+	return &Error{Code: code}
+}
+
+// Code returns the exit code that belongs to err: ExitOK for nil, the code of
+// the outermost [Error], else ExitFailed.
+func Code(err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ExitFailed
+}
+
+// printError writes the up to three lines that a person sees.
+func printError(w io.Writer, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		fmt.Fprintf(w, "error: %s\n", oneLine(err.Error()))
+		return
+	}
+	if e.What == "" {
+		return
+	}
+	fmt.Fprintf(w, "error: %s\n", oneLine(e.What))
+	if e.Cause != nil {
+		fmt.Fprintf(w, "cause: %s\n", oneLine(e.Cause.Error()))
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(w, "hint:  %s\n", oneLine(e.Hint))
+	}
+}
+
+func oneLine(s string) string {
+	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+}
+
+// Closest returns the candidates nearest to name by edit distance, best first,
+// at most max of them and none that differs in more than half of its letters.
+func Closest(name string, candidates []string, max int) []string {
+	limit := len([]rune(name))/2 + 1
+	byDistance := make([][]string, limit+1)
+	for _, c := range candidates {
+		if d := distance(name, c); d <= limit {
+			byDistance[d] = append(byDistance[d], c)
+		}
+	}
+	var out []string
+	for _, names := range byDistance {
+		out = append(out, names...)
+	}
+	return out[:min(max, len(out))]
+}
+
+// distance is the Levenshtein distance in runes.
+func distance(a, b string) int {
+	ar, br := []rune(a), []rune(b)
+	row := make([]int, len(br)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range ar {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range br {
+			cost := 1
+			if ar[i] == br[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(br)]
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+// Output is the choice of how a result is printed: the -o flag of a command.
+type Output struct {
+	Format string
+	known  []string
+}
+
+// AddFlag adds -o/--output to cmd; the first of formats is the default.
+func (o *Output) AddFlag(cmd *cobra.Command, formats ...string) {
+	o.known = formats
+	cmd.Flags().StringVarP(&o.Format, "output", "o", formats[0], "result as "+strings.Join(formats, "|"))
+}
+
+// Check refuses a format that the command does not know. Call it before work starts.
+func (o *Output) Check() error {
+	if slices.Contains(o.known, o.Format) {
+		return nil
+	}
+	e := Usagef("-o %q is not one of %s", o.Format, strings.Join(o.known, ", "))
+	if near := Closest(o.Format, o.known, 1); len(near) > 0 {
+		return e.WithHint("-o %s", near[0])
+	}
+	return e.WithHint("-o %s", o.known[0])
+}
+
+// Print writes document, the canonical JSON bytes of the result, as JSON or
+// YAML, or else the table that stands for it as table or CSV. table is only
+// called when it is needed.
+func (o *Output) Print(w io.Writer, document []byte, table func() *Table) error {
+	switch o.Format {
+	case "json":
+		_, err := w.Write(document)
+		return err
+	case "yaml":
+		return writeYAML(w, document)
+	case "csv":
+		return table().WriteCSV(w)
+	default:
+		return table().Write(w)
+	}
+}
+
+// writeYAML keeps the order of the keys: JSON is YAML in flow style.
+func writeYAML(w io.Writer, document []byte) error {
+	var node yaml.Node
+	if err := yaml.Unmarshal(document, &node); err != nil {
+		return fmt.Errorf("write yaml: %w", err)
+	}
+	block(&node)
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(&node); err != nil {
+		return fmt.Errorf("write yaml: %w", err)
+	}
+	return e.Close()
+}
+
+// block clears the flow style; the encoder quotes what would change its type.
+func block(n *yaml.Node) {
+	n.Style = 0
+	for _, c := range n.Content {
+		block(c)
+	}
+}
+
+// A Table has one header and rows of cells. Columns whose header begins with
+// '>' are aligned to the right.
+type Table struct {
+	header []string
+	right  []bool
+	rows   [][]string
+	notes  []string
+}
+
+// NewTable returns a table with the header cells.
+func NewTable(header ...string) *Table {
+	t := &Table{}
+	for _, h := range header {
+		name, right := strings.CutPrefix(h, ">")
+		t.header = append(t.header, name)
+		t.right = append(t.right, right)
+	}
+	return t
+}
+
+// Row adds a row; each cell is printed with fmt.Sprint.
+func (t *Table) Row(cells ...any) *Table {
+	row := make([]string, len(cells))
+	for i, c := range cells {
+		row[i] = fmt.Sprint(c)
+	}
+	t.rows = append(t.rows, row)
+	return t
+}
+
+// Note adds a line below the table; CSV leaves it out.
+func (t *Table) Note(format string, args ...any) *Table {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
+	return t
+}
+
+// Write prints the table with columns that line up, two spaces apart, and no
+// space at the end of a line.
+func (t *Table) Write(w io.Writer) error {
+	width := make([]int, len(t.header))
+	for _, row := range append([][]string{t.header}, t.rows...) {
+		for i, c := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	var b bytes.Buffer
+	line := func(row []string) {
+		var cells []string
+		for i, c := range row {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			if t.right[i] {
+				cells = append(cells, pad+c)
+			} else {
+				cells = append(cells, c+pad)
+			}
+		}
+		b.WriteString(strings.TrimRight(strings.Join(cells, "  "), " ") + "\n")
+	}
+	if len(t.header) > 0 {
+		line(t.header)
+	}
+	for _, row := range t.rows {
+		line(row)
+	}
+	for _, n := range t.notes {
+		b.WriteString(n + "\n")
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteCSV prints the header and the rows as RFC 4180 with \n line ends.
+func (t *Table) WriteCSV(w io.Writer) error {
+	c := csv.NewWriter(w)
+	head := make([]string, len(t.header))
+	for i, h := range t.header {
+		head[i] = strings.ToLower(strings.ReplaceAll(h, " ", "_"))
+	}
+	if err := c.Write(head); err != nil {
+		return err
+	}
+	if err := c.WriteAll(t.rows); err != nil {
+		return err
+	}
+	return c.Error()
+}
+
+// WriteFile writes b to path at once: a temporary file beside it, renamed over
+// it, so that a reader never sees half a document.
+func WriteFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	return nil
+}
+
+// Compact writes a document on one line, for JSON lines.
+func Compact(document []byte) ([]byte, error) {
+	var b bytes.Buffer
+	if err := json.Compact(&b, document); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
