@@ -1,0 +1,16 @@
+// Package demo is a small fleet in one process, all of it real HTTP on
+// 127.0.0.1: [Users] in an open loop, a weighted [Router], and instances
+// ([Instance]) with bounded queues whose capacity is known by construction.
+// It is what `wxops stress demo` tests, and what the tests of the other
+// packages under stress measure.
+//
+// An instance carries out its [Law] in virtual time between real arrivals, so
+// that a busy machine delays responses but does not change its capacity.
+// Work is a timed wait, not computation; the fleet uses a fraction of a core.
+// Nothing here listens on or speaks to any other address than 127.0.0.1.
+//
+//	in, err := demo.StartInstance("checkout/a", demo.Law{Workers: 8, Service: 20 * time.Millisecond, CV: 1, Queue: 64}, bound, seed)
+//	router, err := demo.StartRouter()
+//	router.Set([]demo.Target{{Name: in.Name(), Addr: in.Addr(), Weight: 1}})
+//	visits, unsent := demo.Users{URL: router.URL(), Rate: 600}.Run(ctx, 0)
+package demo
