@@ -22,9 +22,10 @@ func newRoot(s *cli.IO) *cobra.Command {
 		Long: `wxops is a toolkit for capacity engineering: it measures what one instance of a
 service really carries, on live traffic and without harming it, and plans how
 much of the service is needed.`,
-		Example: `  wxops stress demo                    see an online stress test in 20 seconds
-  wxops doctor                         what works on this machine
-  wxops stress shift checkout/a --names 'haproxy:unix:/run/haproxy.sock?backend=checkout' --slo 'p99<50ms'`,
+		Example: `  wxops stress demo        see an online stress test in 20 seconds
+  wxops doctor             what works on this machine
+  wxops stress shift checkout/a --slo 'p99<50ms' \
+    --names 'haproxy:unix:/run/haproxy.sock?backend=checkout'`,
 		Args:              cobra.ArbitraryArgs,
 		RunE:              cli.RequireSubcommand,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -36,7 +37,6 @@ much of the service is needed.`,
 		&cobra.Group{ID: groupPlanning, Title: "Planning:"},
 		&cobra.Group{ID: groupHelp, Title: "Help:"},
 	)
-	root.SetHelpCommandGroupID(groupHelp)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group

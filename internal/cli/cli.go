@@ -90,6 +90,12 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 	root.SetErr(s.Err)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SuggestionsMinimumDistance = 2
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _ = printHelp(s.Out, cmd) }) // a reader that went away needs no help
+	help := newHelp(s)
+	for _, g := range root.Groups() {
+		help.GroupID = g.ID // the last group
+	}
+	root.SetHelpCommand(help)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return Usagef("%s", err).WithHint("%s --help", cmd.CommandPath())
 	})
@@ -132,7 +138,7 @@ func usageError(cmd *cobra.Command, err error) error {
 // unknown word it is wrong usage and the closest names are given.
 func RequireSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return cmd.Help()
+		return printHelp(cmd.OutOrStdout(), cmd)
 	}
 	var names []string
 	for _, c := range cmd.Commands() {
