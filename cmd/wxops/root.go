@@ -26,9 +26,8 @@ much of the service is needed.`,
   wxops doctor             what works on this machine
   wxops stress shift checkout/a --slo 'p99<50ms' \
     --names 'haproxy:unix:/run/haproxy.sock?backend=checkout'`,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              cli.RequireSubcommand,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.RequireSubcommand,
 	}
 	root.AddGroup(
 		&cobra.Group{ID: groupStandards, Title: "Standards:"},

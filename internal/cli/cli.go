@@ -96,6 +96,7 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 		help.GroupID = g.ID // the last group
 	}
 	root.SetHelpCommand(help)
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return Usagef("%s", err).WithHint("%s --help", cmd.CommandPath())
 	})

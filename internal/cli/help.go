@@ -57,7 +57,7 @@ func section(b *strings.Builder, title string, rows [][2]string) {
 	if len(rows) == 0 {
 		return
 	}
-	const widest = 30 // a longer word gets a line of its own
+	const widest = 26 // a longer word gets a line of its own
 	column := 0
 	for _, r := range rows {
 		if n := utf8.RuneCountInString(r[0]); n <= widest {

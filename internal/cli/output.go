@@ -72,9 +72,16 @@ func writeYAML(w io.Writer, document []byte) error {
 	return e.Close()
 }
 
-// block clears the flow style; the encoder quotes what would change its type.
+// block clears the flow style; the encoder quotes what would change its type,
+// except the words that only YAML 1.1 takes for truth values.
 func block(n *yaml.Node) {
 	n.Style = 0
+	if n.Tag == "!!str" {
+		switch strings.ToLower(n.Value) {
+		case "y", "n", "yes", "no", "on", "off":
+			n.Style = yaml.DoubleQuotedStyle
+		}
+	}
 	for _, c := range n.Content {
 		block(c)
 	}

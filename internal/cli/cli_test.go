@@ -1,0 +1,303 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// world returns an IO with the environment env and buffers for its streams.
+func world(env map[string]string) (s *IO, out, errs *bytes.Buffer) {
+	out, errs = &bytes.Buffer{}, &bytes.Buffer{}
+	return &IO{In: strings.NewReader(""), Out: out, Err: errs, Getenv: func(k string) string { return env[k] }}, out, errs
+}
+
+// runFlag runs "wxops stress shift args..." with one flag --max-share and
+// returns the value the command saw.
+func runFlag(t *testing.T, s *IO, args ...string) (string, error) {
+	t.Helper()
+	var got string
+	shift := &cobra.Command{Use: "shift", RunE: func(*cobra.Command, []string) error { return nil }}
+	share := shift.Flags().Float64("max-share", 0.25, "ratio")
+	names := shift.Flags().StringSlice("names", nil, "registries")
+	shift.RunE = func(*cobra.Command, []string) error {
+		got = fmt.Sprint(*share, " ", strings.Join(*names, "+"))
+		return nil
+	}
+	stress := &cobra.Command{Use: "stress", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
+	stress.AddCommand(shift)
+	root := &cobra.Command{Use: "wxops", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
+	root.AddCommand(stress)
+	err := Run(context.Background(), s, root, append([]string{"stress", "shift"}, args...))
+	return strings.TrimSpace(got), err
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	const file = "max-share: 0.9\nstress:\n  shift:\n    max-share: 0.6\n    names: [a, b]\n"
+	env := map[string]string{"WXOPS_MAX_SHARE": "0.7"}
+	for _, c := range []struct {
+		name string
+		file string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{"default", "", nil, nil, "0.25"},
+		{"file", file, nil, nil, "0.6 a+b"},
+		{"outer key of the file", "max-share: 0.9\n", nil, nil, "0.9"},
+		{"environment", file, env, nil, "0.7 a+b"},
+		{"flag", file, env, []string{"--max-share=0.8"}, "0.8 a+b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			below := filepath.Join(dir, "deep", "er")
+			if err := os.MkdirAll(below, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "wxops.yaml"), []byte(c.file), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(below)
+			s, _, errs := world(c.env)
+			got, err := runFlag(t, s, c.args...)
+			if err != nil || got != c.want {
+				t.Errorf("got %q, %v, want %q; stderr: %s", got, err, c.want, errs)
+			}
+		})
+	}
+}
+
+func TestBadConfigurationNamesItsPlace(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s, _, errs := world(map[string]string{"WXOPS_MAX_SHARE": "lots"})
+	if _, err := runFlag(t, s); Code(err) != ExitUsage {
+		t.Errorf("exit code %d, want %d", Code(err), ExitUsage)
+	}
+	want := "error: WXOPS_MAX_SHARE=\"lots\"\ncause: "
+	if !strings.HasPrefix(errs.String(), want) {
+		t.Errorf("stderr is %q, want it to begin with %q", errs, want)
+	}
+	if err := os.WriteFile("wxops.yaml", []byte("max-share: many\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, _, errs = world(nil)
+	if _, err := runFlag(t, s); Code(err) != ExitUsage || !strings.Contains(errs.String(), "wxops.yaml: key max-share") {
+		t.Errorf("exit code %d, stderr %q", Code(err), errs)
+	}
+}
+
+func TestErrorHasUpToThreeLines(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+		code int
+	}{
+		{"all", Usagef("size %d", 3).WithCause(errors.New("too\nsmall")).WithHint("--size %d", 4), "error: size 3\ncause: too; small\nhint:  --size 4\n", ExitUsage},
+		{"what", Failf("no"), "error: no\n", ExitFailed},
+		{"plain", errors.New("io"), "error: io\n", ExitFailed},
+		{"wrapped", fmt.Errorf("outer: %w", Failf("inner").WithHint("try")), "error: inner\nhint:  try\n", ExitFailed},
+		{"silent", Exit(ExitGuarded), "", ExitGuarded},
+		{"nothing", Exit(ExitOK), "", ExitOK},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, _, errs := world(nil)
+			root := &cobra.Command{Use: "wxops", RunE: func(*cobra.Command, []string) error { return c.err }}
+			err := Run(context.Background(), s, root, nil)
+			if errs.String() != c.want || Code(err) != c.code {
+				t.Errorf("got %q and code %d, want %q and %d", errs, Code(err), c.want, c.code)
+			}
+		})
+	}
+}
+
+func TestInterruptedCommandPrintsNoError(t *testing.T) {
+	s, _, errs := world(nil)
+	root := &cobra.Command{Use: "wxops", RunE: func(*cobra.Command, []string) error { return fmt.Errorf("run: %w", context.Canceled) }}
+	if err := Run(context.Background(), s, root, nil); !errors.Is(err, context.Canceled) || errs.Len() > 0 {
+		t.Errorf("got %v and %q", err, errs)
+	}
+}
+
+func TestClosestFindsTypos(t *testing.T) {
+	names := []string{"stress", "schema", "slice", "version"}
+	for in, want := range map[string]string{"stres": "stress", "shcema": "schema", "verison": "version", "zzzzzzzzzz": ""} {
+		got := strings.Join(Closest(in, names, 1), "")
+		if got != want {
+			t.Errorf("Closest(%q) = %q, want %q", in, got, want)
+		}
+	}
+	// Known distances, from the definition.
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"größe", "grosse", 3}, {"same", "same", 0}} {
+		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != got {
+			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestOutputFormats(t *testing.T) {
+	document := []byte(`{"schema":"x","data":{"zeta":1,"alpha":"yes","list":[1.5,null]}}` + "\n")
+	table := func() *Table {
+		return NewTable("NAME", ">RATE", "WHY NOT").Row("ä", 12.5, "").Row("long name", 3, "a,b").Note("note %d", 1)
+	}
+	for format, want := range map[string]string{
+		"json":  string(document),
+		"yaml":  "schema: x\ndata:\n  zeta: 1\n  alpha: \"yes\"\n  list:\n    - 1.5\n    - null\n",
+		"csv":   "name,rate,why_not\nä,12.5,\nlong name,3,\"a,b\"\n",
+		"table": "NAME       RATE  WHY NOT\nä          12.5\nlong name     3  a,b\nnote 1\n",
+	} {
+		var b bytes.Buffer
+		o := Output{Format: format}
+		if err := o.Print(&b, document, table); err != nil || b.String() != want {
+			t.Errorf("%s: %v, got\n%s\nwant\n%s", format, err, b.String(), want)
+		}
+	}
+	var o Output
+	o.AddFlag(&cobra.Command{}, "table", "json", "yaml")
+	if err := o.Check(); err != nil || o.Format != "table" {
+		t.Errorf("default %q, %v", o.Format, err)
+	}
+	o.Format = "jsn"
+	var e *Error
+	if err := o.Check(); !errors.As(err, &e) || e.Hint != "-o json" || e.Code != ExitUsage {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestWriteFileIsAtomic(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out.json")
+	for _, content := range []string{"first", "second, longer"} {
+		if err := WriteFile(path, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(path); err != nil || string(b) != content {
+			t.Errorf("got %q, %v", b, err)
+		}
+	}
+	if err := WriteFile(filepath.Join(dir, "absent", "x"), nil); err == nil {
+		t.Error("a folder that does not exist was accepted")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestCompactIsOneLine(t *testing.T) {
+	b, err := Compact([]byte("{\n \"a\": 1\n}\n"))
+	if err != nil || string(b) != "{\"a\":1}\n" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if _, err := Compact([]byte("{")); err == nil {
+		t.Error("half a document was accepted")
+	}
+}
+
+func TestProgressIsSilentAtFirstAndOffTerminals(t *testing.T) {
+	now := time.Unix(0, 0)
+	progress := func(s *IO) *Progress {
+		p := NewProgress(s, "simulate")
+		p.start, p.now = now, func() time.Time { return now }
+		return p
+	}
+	s, _, errs := world(nil)
+	s.errTTY = true
+	p := progress(s)
+	now = now.Add(400 * time.Millisecond)
+	p.Update(1, 10)
+	if errs.Len() > 0 {
+		t.Errorf("printed after 400 ms: %q", errs)
+	}
+	now = now.Add(600 * time.Millisecond)
+	p.Update(5, 10)
+	p.Update(6, 10) // too soon after the one before
+	p.Done()
+	want := "\r\x1b[Ksimulate: 5/10, 5/s, 1s left\r\x1b[K"
+	if errs.String() != want {
+		t.Errorf("got %q, want %q", errs, want)
+	}
+	for name, change := range map[string]func(*IO){"quiet": func(s *IO) { s.quiet = true }, "pipe": func(s *IO) { s.errTTY = false }} {
+		s, _, errs := world(nil)
+		s.errTTY = true
+		change(s)
+		p := progress(s)
+		now = now.Add(time.Minute)
+		p.Update(1, 2)
+		p.Done()
+		if errs.Len() > 0 {
+			t.Errorf("%s: printed %q", name, errs)
+		}
+	}
+}
+
+func TestTerminalIsOffWhereTheEnvironmentSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		env             map[string]string
+		tty             bool
+		terminal, color bool
+	}{
+		{nil, true, true, true},
+		{nil, false, false, false},
+		{map[string]string{"CI": "true"}, true, false, false},
+		{map[string]string{"TERM": "dumb"}, true, false, false},
+		{map[string]string{"NO_COLOR": "1"}, true, true, false},
+	} {
+		s, _, _ := world(c.env)
+		s.outTTY = c.tty
+		if s.Terminal() != c.terminal || s.Color() != c.color {
+			t.Errorf("%v on terminal %v: screen %v colour %v, want %v %v", c.env, c.tty, s.Terminal(), s.Color(), c.terminal, c.color)
+		}
+	}
+	s, _, _ := world(nil)
+	if w, h := s.Size(); w != 80 || h != 24 {
+		t.Errorf("size without a terminal is %dx%d, want 80x24", w, h)
+	}
+}
+
+func TestHelpWrapsLongTexts(t *testing.T) {
+	s, out, _ := world(nil)
+	root := &cobra.Command{Use: "wxops", Short: "about", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
+	root.Flags().String("a-flag-of-a-name-so-long-it-needs-a-line", "x", strings.Repeat("many words ", 12))
+	root.Flags().StringP("output", "o", "table", "result as `FORMAT`")
+	root.Flags().Int("zero", 0, "a number")
+	root.AddGroup(&cobra.Group{ID: "g", Title: "Group:"}, &cobra.Group{ID: "none", Title: "None:"})
+	root.AddCommand(&cobra.Command{Use: "one", Short: "first", GroupID: "g", Run: func(*cobra.Command, []string) {}})
+	if err := Run(context.Background(), s, root, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := `about
+
+Usage:
+  wxops COMMAND [flags]
+
+Group:
+  one  first
+
+Flags:
+      --a-flag-of-a-name-so-long-it-needs-a-line string
+                       many words many words many words many words many words
+                       many words many words many words many words many words
+                       many words many words (default x)
+  -h, --help           print this help
+  -o, --output FORMAT  result as FORMAT (default table)
+      --quiet          no progress on standard error
+      --zero int       a number
+
+wxops COMMAND --help tells more about a command.
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+}
