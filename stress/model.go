@@ -1,0 +1,122 @@
+package stress
+
+import (
+	"math"
+)
+
+// A model is a queue G/G/k whose workers may slow each other down: the service
+// time is alone + slope*busy seconds while busy workers are busy. The formulas
+// and their sources are in docs/formulas.md, section "The queue behind the
+// controller".
+type model struct {
+	k       float64 // workers
+	alone   float64 // mean service time with no other worker busy, seconds
+	slope   float64 // seconds per busy worker
+	cs2     float64 // squared coefficient of variation of the service time
+	ca2     float64 // the same of the arrivals
+	service []atom  // distribution of the service time, mean 1
+}
+
+// An atom is one value of a discrete distribution and its probability.
+type atom struct{ value, p float64 }
+
+// saturated returns the mean service time while all workers are busy, seconds.
+func (m model) saturated() float64 { return m.alone + m.slope*m.k }
+
+// saturation returns the throughput with all workers busy, per second.
+func (m model) saturation() float64 { return m.k / m.saturated() }
+
+// busy returns the mean number of busy workers at an offered load: the
+// solution of b = offered * (alone + slope*b). Above saturation it is k.
+func (m model) busy(offered float64) float64 {
+	d := 1 - offered*m.slope
+	if d <= 0 {
+		return m.k
+	}
+	return math.Min(m.k, offered*m.alone/d)
+}
+
+// waitProbability is the chance that a request waits: Erlang's C in the
+// approximation of Sakasegawa, Ann. Inst. Stat. Math. 29, 1977, exact for one
+// worker.
+func (m model) waitProbability(rho float64) float64 {
+	return math.Pow(rho, math.Sqrt(2*(m.k+1))-1)
+}
+
+// meanWait returns the mean seconds in the queue at an offered load below
+// saturation, by Allen and Cunneen.
+func (m model) meanWait(offered float64) float64 {
+	rho := m.busy(offered) / m.k
+	slack := m.saturation() - offered
+	if slack <= 0 || rho >= 1 {
+		return math.Inf(1)
+	}
+	return m.waitProbability(rho) * (m.ca2 + m.cs2) / 2 / slack
+}
+
+// missRatio returns the share of requests whose response takes longer than
+// bound seconds. A wait has an exponential tail whose rate is the slack over
+// the mean variability; the service time is the measured distribution.
+func (m model) missRatio(offered, bound float64) float64 {
+	slack := m.saturation() - offered
+	if slack <= 0 {
+		return 1
+	}
+	b := m.busy(offered)
+	c := erlangC(m.k, b)
+	tail := slack * 2 / (m.ca2 + m.cs2)
+	free, full := m.alone+m.slope*b, m.saturated()
+	miss := 0.0
+	for _, a := range m.service {
+		if a.value*free > bound {
+			miss += a.p * (1 - c)
+		}
+		if left := bound - a.value*full; left > 0 {
+			miss += a.p * c * math.Exp(-tail*left)
+		} else {
+			miss += a.p * c
+		}
+	}
+	return miss
+}
+
+// capacity returns the highest offered load at which at most a share miss of
+// the requests takes longer than bound seconds; 0 if there is none.
+func (m model) capacity(bound, miss float64) float64 {
+	low, high := 0.0, m.saturation()
+	for range 40 {
+		mid := (low + high) / 2
+		if m.missRatio(mid, bound) > miss {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	return low
+}
+
+// erlangC is the chance of waiting in M/M/k with a busy workers on average,
+// k >= 1, for real k by interpolation of the logarithm between integers.
+func erlangC(k, a float64) float64 {
+	if a >= k {
+		return 1
+	}
+	if k > 600 {
+		return math.Pow(a/k, math.Sqrt(2*(k+1))-1)
+	}
+	lo := math.Floor(k)
+	at := func(n float64) float64 {
+		x := a * n / k // same utilization
+		b := 1.0
+		for i := 1.0; i <= n; i++ {
+			b = x * b / (i + x*b)
+		}
+		rho := x / n
+		return b / (1 - rho + rho*b)
+	}
+	c := at(lo)
+	if f := k - lo; f > 0 {
+		c = math.Exp((1-f)*math.Log(c) + f*math.Log(at(lo+1)))
+	}
+	return c
+}
