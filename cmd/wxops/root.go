@@ -42,6 +42,7 @@ much of the service is needed.`,
 			root.AddCommand(c)
 		}
 	}
+	add(groupCapacity, newStress(s))
 	add(groupHelp, newDoctor(s), newSchema(s), newCompletion(s), newVersion(s))
 	return root
 }

@@ -13,7 +13,7 @@ var kindCurve = doc.Kind{Name: "curve", Version: 1, Title: "Performance model of
 
 // kinds lists every document that wxops writes or reads.
 func kinds() []doc.Kind {
-	return []doc.Kind{kindCurve}
+	return []doc.Kind{kindCurve, kindLoad}
 }
 
 func newSchema(s *cli.IO) *cobra.Command {

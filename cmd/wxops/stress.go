@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/internal/cli"
+)
+
+func newStress(s *cli.IO) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stress",
+		Short: "Find out what a service can carry",
+		Example: `  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
+  wxops stress load http://127.0.0.1:8080/ -c 64 -d 5s
+  wxops stress load http://127.0.0.1:8080/ -r 100 --threshold 'p99<200ms'`,
+		Args: cobra.ArbitraryArgs,
+		RunE: cli.RequireSubcommand,
+	}
+	cmd.AddCommand(newStressLoad(s))
+	return cmd
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/doc"
+	"github.com/wxops/wxops/stress/load"
+)
+
+// kindLoad is written by stress load and stress replay.
+var kindLoad = doc.Kind{Name: "load", Version: 1, Title: "Result of one load test", Data: load.Document{}}
+
+// loadFlags are the flags that every command that sends requests shares.
+type loadFlags struct {
+	rate, ramp, stages, arrivals string
+	duration, method, body       string
+	requests                     int64
+	connections, max, streams    int
+	headers, thresholds          []string
+	timeout, warmup, every       time.Duration
+	insecure, http2              bool
+	seed                         uint64
+	tag                          string
+	portable                     bool
+	workers                      int
+}
+
+func (f *loadFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second: 5000, 50/s, 10/ms, or max for a closed loop")
+	fl.StringVarP(&f.duration, "duration", "d", "", "how long requests fall due (default 10s)")
+	fl.IntVarP(&f.connections, "connections", "c", 50, "connections opened before the start")
+	fl.IntVar(&f.max, "max-connections", 0, "up to which the pool may grow when requests wait (default 4 x -c with a rate, -c below 16)")
+	fl.Int64VarP(&f.requests, "requests", "n", 0, "end after so many requests")
+	fl.StringArrayVarP(&f.headers, "header", "H", nil, "request header 'Name: value' (repeatable)")
+	fl.StringVarP(&f.method, "method", "m", "", "request method (default GET, with a body POST)")
+	fl.StringVarP(&f.body, "body", "b", "", "request body, or @file")
+	fl.DurationVarP(&f.timeout, "timeout", "t", 10*time.Second, "time for one request")
+	fl.BoolVarP(&f.insecure, "insecure", "k", false, "accept any TLS certificate")
+	fl.StringVar(&f.arrivals, "arrivals", "constant", "constant|poisson")
+	fl.Uint64Var(&f.seed, "seed", 1, "of random arrivals")
+	fl.StringVar(&f.ramp, "ramp", "", "rate from:to:time, as 0:5000:60s")
+	fl.StringVar(&f.stages, "stages", "", "rates one after the other, as 30s@50,1m@200 or 10s@0..50")
+	fl.DurationVar(&f.warmup, "warmup", 0, "time before the start that is not counted")
+	fl.StringArrayVar(&f.thresholds, "threshold", nil, "objective that must hold, as 'p99<200ms' or 'errors<0.1%' (repeatable)")
+	fl.DurationVar(&f.every, "every", time.Second, "length of an interval of the time line")
+	fl.BoolVar(&f.http2, "http2", false, "HTTP/2; on http:// with prior knowledge")
+	fl.IntVar(&f.streams, "streams", 100, "requests in flight on a connection of HTTP/2 and gRPC")
+	fl.StringVar(&f.tag, "tag", "", "header 'Name=value' that marks every request as a test")
+	fl.BoolVar(&f.portable, "portable", false, "use the portable engine")
+	fl.IntVar(&f.workers, "workers", 0, "threads that send (default: as many as the rate needs)")
+	fl.StringVarP(&f.duration, "z", "z", "", "alias of --duration")
+	fl.StringVarP(&f.rate, "q", "q", "max", "alias of --rate")
+	for _, hidden := range []string{"z", "q", "portable", "workers"} {
+		cobra.CheckErr(fl.MarkHidden(hidden))
+	}
+}
+
+func newStressLoad(s *cli.IO) *cobra.Command {
+	var f loadFlags
+	var out cli.Output
+	cmd := &cobra.Command{
+		Use:   "load URL",
+		Short: "Send requests at a rate and tell how long users would wait",
+		Long: `load sends requests to URL. With a rate the loop is open: requests fall due by
+the clock, whatever the server does, and response times count from the instant
+at which a request was due. Without a rate the loop is closed: every connection
+waits for its answer; it finds the highest throughput, and its percentiles are
+not what users would see.
+
+Exit code: 1 a threshold is missed, 3 nothing could be sent, 4 the generator
+itself was the limit.`,
+		Example: `  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
+  wxops stress load http://127.0.0.1:8080/pay -r 200/s -d 1m -b @order.json \
+      -H 'Content-Type: application/json' --threshold 'p99<200ms'
+  wxops stress load http://127.0.0.1:8080/ -c 64 -d 5s -o json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.Check(); err != nil {
+				return err
+			}
+			o, terms, err := f.options(s, args[0])
+			if err != nil {
+				return err
+			}
+			return runLoad(cmd.Context(), s, &out, o, terms, &f)
+		},
+	}
+	f.add(cmd)
+	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
+	return cmd
+}
+
+// options turns flags into options of a run.
+func (f *loadFlags) options(s *cli.IO, rawURL string) (load.Options, []capacity.Term, error) {
+	o := load.Options{
+		Connections: f.connections, MaxConnections: f.max, Streams: f.streams, Timeout: f.timeout, Warmup: f.warmup,
+		Requests: f.requests, Every: f.every, Seed: f.seed, Portable: f.portable, Workers: f.workers,
+	}
+	u, err := parseURL(s, rawURL)
+	if err != nil {
+		return o, nil, err
+	}
+	for _, n := range []struct {
+		name string
+		v    int64
+	}{{"--connections", int64(f.connections)}, {"--max-connections", int64(f.max)}, {"--requests", f.requests}, {"--streams", int64(f.streams)}, {"--timeout", int64(f.timeout)}, {"--warmup", int64(f.warmup)}} {
+		if n.v < 0 {
+			return o, nil, cli.Usagef("%s %d is negative", n.name, n.v)
+		}
+	}
+	if f.every < 10*time.Millisecond {
+		return o, nil, cli.Usagef("--every %s is below 10ms", f.every)
+	}
+	if f.http2 {
+		o.Protocol = load.HTTP2
+	}
+	o.TLS = f.tlsConfig()
+	if err := f.schedule(&o); err != nil {
+		return o, nil, err
+	}
+	t := load.Target{URL: u, Method: strings.ToUpper(f.method)}
+	if t.Body, err = readBody(f.body); err != nil {
+		return o, nil, err
+	}
+	if t.Method == "" && f.body != "" {
+		t.Method = "POST"
+	}
+	if t.Header, err = f.header(); err != nil {
+		return o, nil, err
+	}
+	o.Targets = []load.Target{t}
+	terms, err := parseThresholds(f.thresholds)
+	return o, terms, err
+}
+
+// schedule reads rate, ramp, stages and duration.
+func (f *loadFlags) schedule(o *load.Options) error {
+	if f.duration != "" {
+		d, err := time.ParseDuration(f.duration)
+		switch {
+		case err != nil && strings.TrimLeft(f.duration, "0123456789") == "":
+			return cli.Usagef("--duration %q has no unit", f.duration).WithHint("-d %ss", f.duration)
+		case err != nil:
+			return cli.Usagef("--duration %q is no duration", f.duration).WithHint("did you mean --body? -b '%s' sends it, -d 10s is a time", f.duration)
+		case d <= 0:
+			return cli.Usagef("--duration %s is not positive", d)
+		}
+		o.Duration = d
+	}
+	switch f.arrivals {
+	case "constant":
+	case "poisson":
+		o.Poisson = true
+	default:
+		return cli.Usagef("--arrivals %q is not one of constant, poisson", f.arrivals)
+	}
+	if f.ramp != "" && f.stages != "" {
+		return cli.Usagef("--ramp and --stages exclude each other")
+	}
+	var err error
+	switch {
+	case f.ramp != "":
+		o.Stages, err = load.ParseRamp(f.ramp)
+	case f.stages != "":
+		o.Stages, err = load.ParseStages(f.stages)
+	default:
+		var rate float64
+		if rate, err = load.ParseRate(f.rate); err == nil && rate > 0 {
+			d := o.Duration
+			if d == 0 {
+				d = 10 * time.Second
+				if o.Requests > 0 {
+					d = 1000 * time.Hour // the number of requests ends the run
+				}
+			}
+			o.Stages = load.Constant(rate, d)
+		}
+	}
+	if err != nil {
+		return cli.Usagef("%s", err).WithHint("wxops stress load --help")
+	}
+	if o.Duration > 0 && (f.ramp != "" || f.stages != "") {
+		_, d := load.Total(o.Stages)
+		if o.Duration < d {
+			return cli.Usagef("--duration %s is shorter than the stages, which last %s", o.Duration, d)
+		}
+		if rest := o.Duration - d; rest > 0 {
+			last := o.Stages[len(o.Stages)-1].To
+			o.Stages = append(o.Stages, load.Stage{From: last, To: last, For: rest})
+		}
+	}
+	return nil
+}
+
+// parseURL reads the URL under test; without a scheme http is assumed.
+func parseURL(s *cli.IO, raw string) (*url.URL, error) {
+	text := raw
+	if !strings.Contains(raw, "://") {
+		text = "http://" + raw
+		fmt.Fprintf(s.Err, "no scheme in %q, assuming %s\n", raw, text)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, cli.Usagef("URL %q cannot be read", raw).WithCause(err)
+	}
+	switch u.Scheme {
+	case "http", "https", "grpc", "grpcs":
+	default:
+		return nil, cli.Usagef("URL %q: scheme %q is not one of http, https, grpc, grpcs", raw, u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return nil, cli.Usagef("URL %q has no host", raw)
+	}
+	return u, nil
+}
+
+func readBody(spec string) ([]byte, error) {
+	name, file := strings.CutPrefix(spec, "@")
+	if !file {
+		return []byte(spec), nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, cli.Usagef("body %q cannot be read", spec).WithCause(err)
+	}
+	return b, nil
+}
+
+func (f *loadFlags) header() (map[string][]string, error) {
+	h := map[string][]string{}
+	for _, line := range f.headers {
+		name, value, ok := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return nil, cli.Usagef("header %q is not of the form 'Name: value'", line)
+		}
+		h[name] = append(h[name], strings.TrimSpace(value))
+	}
+	if f.tag != "" {
+		name, value, ok := strings.Cut(f.tag, "=")
+		if !ok || name == "" || value == "" {
+			return nil, cli.Usagef("--tag %q is not of the form Name=value", f.tag).WithHint("--tag X-Stress-Run=%s", time.Now().Format("20060102-150405"))
+		}
+		h[name] = []string{value}
+	}
+	return h, nil
+}
+
+func parseThresholds(specs []string) ([]capacity.Term, error) {
+	var terms []capacity.Term
+	for _, spec := range specs {
+		o, err := capacity.ParseObjective(spec)
+		if err != nil {
+			return nil, cli.Usagef("--threshold: %s", err).WithHint("--threshold 'p99<200ms'")
+		}
+		terms = append(terms, o.Terms...)
+	}
+	return terms, nil
+}
+
+// runLoad runs the test, prints its document and says how it ended.
+func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, terms []capacity.Term, f *loadFlags) error {
+	var warnings []string
+	if len(o.Stages) == 0 {
+		warnings = append(warnings, "closed loop: every connection waits for its answer, so these percentiles are not what users would see; give a rate with -r")
+		if out.Format != "json" && out.Format != "ndjson" && !s.Quiet() {
+			fmt.Fprintln(s.Err, "closed loop: these percentiles are not what users would see; give a rate with -r")
+		}
+	}
+	g, err := load.Start(ctx, o)
+	switch {
+	case err == nil:
+	case load.IsDNS(err):
+		return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(err).WithHint("check the name of the host")
+	case errors.Is(err, load.ErrDescriptors):
+		return cli.Failf("nothing was sent").WithCause(err).WithHint("ulimit -n %d, or a smaller --connections", 2*o.Connections)
+	case errors.Is(err, context.Canceled):
+		return err
+	default:
+		return cli.Usagef("%s", err)
+	}
+	r := g.Wait()
+	d := r.Report(terms)
+	d.Tag = f.tag
+	d.Connections.Prewarmed, d.Connections.Max = g.Pool()
+	if o.Poisson {
+		d.Arrivals = "poisson"
+	}
+	interrupted := ctx.Err() != nil
+	if interrupted && d.Verdict == load.VerdictValid {
+		d.Verdict, d.Reason = load.VerdictInterrupted, "ended by the user"
+	}
+	if err := printLoad(s.Out, out, warnings, &d); err != nil {
+		return err
+	}
+	switch {
+	case interrupted:
+		return context.Canceled
+	case d.Verdict == load.VerdictClientLimited:
+		return cli.Exit(cli.ExitGuarded)
+	case r.Sent() == 0:
+		return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(r.LastError).WithHint("is the service running?")
+	case len(d.Missed()) > 0:
+		return cli.Exit(cli.ExitNo)
+	}
+	return nil
+}
+
+func printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {
+	b, err := doc.Marshal(kindLoad, toolVersion(), time.Now(), nil, warnings, *d)
+	if err != nil {
+		return err
+	}
+	if out.Format == "ndjson" {
+		if b, err = cli.Compact(b); err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return err
+	}
+	return out.Print(w, b, func() *cli.Table { return loadTable(d) })
+}
+
+// tlsConfig is nil for the defaults.
+func (f *loadFlags) tlsConfig() *tls.Config {
+	if !f.insecure {
+		return nil
+	}
+	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+}

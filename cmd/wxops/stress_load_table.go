@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/stress/load"
+)
+
+// loadTable is what a person reads of a load document.
+func loadTable(d *load.Document) *cli.Table {
+	t := cli.NewTable("TIME", ">P50", ">P90", ">P99", ">P99.9", ">MAX")
+	row := func(name string, x load.Times) {
+		t.Row(name, shown(x.P50), shown(x.P90), shown(x.P99), shown(x.P999), shown(x.Max))
+	}
+	row("response", d.Response)
+	row("service", d.Service)
+	if d.Mode != "closed" {
+		t.Row("send lag", seconds(d.SendLag.P50), seconds(d.SendLag.P90), seconds(d.SendLag.P99), seconds(d.SendLag.P999), seconds(d.SendLag.Max))
+	}
+	for _, x := range d.Targets {
+		row(x.Target, x.Response)
+	}
+	t.Note("offered %s req/s, throughput %s req/s, %d requests in %.1f s", perSecond(d.Offered), perSecond(d.Throughput), d.Requests, d.Seconds)
+	t.Note("status: %s", counts(d.Status))
+	t.Note("errors: %s", counts(d.Errors))
+	t.Note("client: %d connections, %.2f CPU-seconds", d.Connections.Open, d.Client.CPUSeconds)
+	for _, x := range d.Thresholds {
+		word := "MET"
+		if !x.Met {
+			word = "MISSED"
+		}
+		value := shown(x.Value)
+		if strings.HasPrefix(x.Text, "errors") && x.Value != nil {
+			value = fmt.Sprintf("%.3g %%", 100**x.Value)
+		}
+		t.Note("threshold %s: %s (%s)", x.Text, word, value)
+	}
+	verdict := "verdict: " + d.Verdict
+	if d.Reason != "" {
+		verdict += ": " + d.Reason
+	}
+	t.Note("%s", verdict)
+	return t
+}
+
+// counts writes "200: 1000, 503: 2", "none" if there is nothing.
+func counts(m map[string]int64) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", k, m[k]))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func shown(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return seconds(*v)
+}
+
+// seconds writes a time with three digits.
+func seconds(v float64) string {
+	switch {
+	case v >= 1:
+		return fmt.Sprintf("%.3g s", v)
+	case v >= 1e-3:
+		return fmt.Sprintf("%.3g ms", v*1e3)
+	}
+	return fmt.Sprintf("%.3g µs", v*1e6)
+}
+
+// perSecond writes a rate with no more digits than it deserves.
+func perSecond(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}

@@ -1,0 +1,227 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// netDriver moves bytes with package net: TLS, and systems without epoll. Each
+// connection has a goroutine that reads and one that writes; the worker alone
+// decides, so it needs no locks.
+type netDriver struct {
+	w      *worker
+	events chan netEvent
+	timer  *time.Timer
+	turn   int
+}
+
+// netLink is a connection of the driver.
+type netLink struct {
+	c        *conn
+	net      net.Conn
+	cancel   context.CancelFunc
+	mu       sync.Mutex
+	wake     *sync.Cond
+	unsent   []byte
+	closed   bool
+	consumed chan struct{} // the worker is done with the bytes of the last event
+}
+
+// A netEvent is what happened on a connection: it opened, bytes came, or it
+// ended with err.
+type netEvent struct {
+	link   *netLink
+	opened bool
+	data   []byte
+	err    error
+}
+
+func newNetDriver(w *worker) driver {
+	return &netDriver{w: w, events: make(chan netEvent, 256), timer: time.NewTimer(time.Hour)}
+}
+
+func (d *netDriver) close() { d.timer.Stop() }
+
+func (d *netDriver) dial(c *conn) error {
+	a := d.w.cfg.addresses[d.turn%len(d.w.cfg.addresses)]
+	d.turn++
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.w.cfg.timeout))
+	l := &netLink{c: c, cancel: cancel, consumed: make(chan struct{}, 1)}
+	l.wake = sync.NewCond(&l.mu)
+	c.link.net = l
+	go l.run(ctx, d.w.cfg, a, d.events)
+	return nil
+}
+
+// run opens the connection and reads until it ends. Events of a link that was
+// hung up are dropped by the worker, which compares it with its connection's.
+func (l *netLink) run(ctx context.Context, cfg *config, a address, events chan<- netEvent) {
+	defer l.cancel()
+	n, err := open(ctx, cfg, a)
+	if err != nil {
+		events <- netEvent{link: l, err: err}
+		return
+	}
+	l.mu.Lock()
+	l.net = n
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		n.Close()
+		return
+	}
+	go l.write(n)
+	events <- netEvent{link: l, opened: true}
+	buffer := make([]byte, 16<<10)
+	for {
+		k, err := n.Read(buffer)
+		if k > 0 {
+			events <- netEvent{link: l, data: buffer[:k]}
+			<-l.consumed
+		}
+		if err != nil {
+			events <- netEvent{link: l, err: err}
+			return
+		}
+	}
+}
+
+func open(ctx context.Context, cfg *config, a address) (net.Conn, error) {
+	var dialer net.Dialer
+	n, err := dialer.DialContext(ctx, "tcp", a.String())
+	if err != nil || !cfg.secure {
+		return n, err
+	}
+	t := tls.Client(n, cfg.tlsConfig())
+	if err := t.HandshakeContext(ctx); err != nil {
+		n.Close()
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
+	}
+	if cfg.http2 && t.ConnectionState().NegotiatedProtocol != "h2" {
+		t.Close()
+		return nil, fmt.Errorf("%w: the server does not offer HTTP/2", errHandshake)
+	}
+	return t, nil
+}
+
+// tlsConfig is the user's configuration with the name of the host and the
+// protocol that is going to be spoken.
+func (c *config) tlsConfig() *tls.Config {
+	t := c.tls.Clone() // nil stays nil
+	if t == nil {
+		t = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if t.ServerName == "" {
+		t.ServerName = c.host
+	}
+	t.NextProtos = []string{"http/1.1"}
+	if c.http2 {
+		t.NextProtos = []string{"h2"}
+	}
+	return t
+}
+
+func (l *netLink) write(n net.Conn) {
+	var batch []byte
+	for {
+		l.mu.Lock()
+		for len(l.unsent) == 0 && !l.closed {
+			l.wake.Wait()
+		}
+		if l.closed {
+			l.mu.Unlock()
+			return
+		}
+		batch, l.unsent = l.unsent, batch[:0]
+		l.mu.Unlock()
+		if _, err := n.Write(batch); err != nil {
+			return // the reader meets the same end and tells of it
+		}
+	}
+}
+
+func (d *netDriver) send(c *conn, b []byte) Failure {
+	l := c.link.net
+	l.mu.Lock()
+	l.unsent = append(l.unsent, b...)
+	l.mu.Unlock()
+	l.wake.Signal()
+	return none
+}
+
+func (d *netDriver) hangup(c *conn) {
+	l := c.link.net
+	if l == nil {
+		return
+	}
+	c.link.net = nil
+	l.mu.Lock()
+	l.closed = true
+	n := l.net
+	l.mu.Unlock()
+	l.wake.Signal()
+	l.cancel()
+	if n != nil {
+		go n.Close() // of TLS it writes an alert and may wait
+	}
+	select {
+	case l.consumed <- struct{}{}:
+	default:
+	}
+}
+
+func (d *netDriver) poll(until int64) {
+	var e netEvent
+	wait := time.Duration(until - d.w.clock())
+	if wait <= 0 {
+		select {
+		case e = <-d.events:
+		default:
+			return
+		}
+	} else {
+		d.timer.Reset(wait)
+		select {
+		case e = <-d.events:
+		case <-d.timer.C:
+			return
+		}
+	}
+	for k := 0; ; k++ {
+		d.handle(e)
+		if k == cap(d.events) {
+			return // the schedule comes first
+		}
+		select {
+		case e = <-d.events:
+		default:
+			return
+		}
+	}
+}
+
+func (d *netDriver) handle(e netEvent) {
+	c := e.link.c
+	current := c.link.net == e.link
+	switch {
+	case e.data != nil:
+		if current {
+			d.w.onData(c, e.data, 0)
+		}
+		select {
+		case e.link.consumed <- struct{}{}:
+		default: // hung up meanwhile, which has given the sign
+		}
+	case !current:
+	case e.opened:
+		d.w.onConnect(c, nil)
+	case c.state == connDialing:
+		d.w.onConnect(c, e.err)
+	default:
+		d.w.onEOF(c)
+	}
+}

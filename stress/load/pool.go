@@ -1,0 +1,228 @@
+package load
+
+import (
+	"math"
+	"time"
+)
+
+func (w *worker) prewarm(limit int64) {
+	for i := range w.max {
+		c := &conn{slot: i}
+		c.req.conn = c
+		w.conns = append(w.conns, c)
+	}
+	w.size = min(w.size, len(w.conns))
+	next := 0
+	for {
+		for next < w.size && w.dialing < dialsAtOnce {
+			w.dial(w.conns[next], false)
+			next++
+		}
+		now := w.clock()
+		if now >= limit || w.dialing == 0 && next == w.size {
+			return
+		}
+		w.io.poll(min(limit, now+int64(10*time.Millisecond)))
+	}
+}
+
+const dialsAtOnce = 64
+
+func (w *worker) take() *conn {
+	for n := len(w.free); n > 0; n = len(w.free) {
+		c := w.free[n-1]
+		w.free = w.free[:n-1]
+		c.listed = false
+		if c.state == connOpen {
+			return c
+		}
+	}
+	return nil
+}
+
+func (w *worker) list(c *conn) {
+	if !c.listed {
+		c.listed = true
+		w.free = append(w.free, c)
+	}
+}
+
+func (w *worker) lose(c *conn, kind Failure) {
+	w.shut(c)
+	if c.h2 != nil {
+		c.h2.lost(w, kind)
+		c.h2 = nil
+		return
+	}
+	if r := &c.req; r.flying {
+		if kind == Closed && c.answers > 0 && !r.retried && w.cfg.targets[r.target].safe {
+			w.drop(r)
+			again := *r
+			again.prev, again.next = nil, nil
+			w.retries = append(w.retries, again)
+		} else {
+			w.failed(r, kind)
+		}
+	}
+}
+
+func (w *worker) shut(c *conn) {
+	switch c.state {
+	case connOpen:
+		w.opened--
+	case connDialing:
+		w.dialing--
+	}
+	c.state = connClosed
+	w.io.hangup(c)
+}
+
+func (w *worker) dial(c *conn, demand bool) {
+	c.state, c.answers, c.demand = connDialing, 0, demand
+	c.dialed = w.clock()
+	w.dialing++
+	if err := w.io.dial(c); err != nil {
+		w.onConnect(c, err)
+	}
+}
+
+func (w *worker) onConnect(c *conn, err error) {
+	now := w.clock()
+	if err != nil {
+		w.shut(c)
+		w.lastError = err
+		w.backoff = min(max(2*w.backoff, int64(time.Millisecond)), int64(100*time.Millisecond))
+		w.dialAfter = now + w.backoff
+		kind, local := dialFailure(err)
+		switch local {
+		case localDescriptors:
+			w.limits.descriptors = true
+			return
+		case localPorts:
+			w.limits.ports = true
+			return
+		}
+		if !w.started {
+			return
+		}
+		// The request that waits longest fails with the attempt made for it.
+		// Lost connections that are opened again in advance cost no request.
+		if due := w.nextDue(now); due <= now && (c.demand || w.opened == 0) && len(w.free) == 0 {
+			w.claim(&c.req, due)
+			w.failed(&c.req, kind)
+		}
+		return
+	}
+	w.dialing--
+	w.opened++
+	w.backoff = 0
+	c.state = connOpen
+	c.freeAt = now
+	c.one = http1{partial: c.one.partial[:0]}
+	if w.cfg.http2 {
+		c.h2 = newHTTP2(w.cfg.streams)
+		if failure := w.io.send(c, c.h2.preface()); failure != none {
+			w.lose(c, failure)
+			return
+		}
+	}
+	w.release(c, now)
+}
+
+func (w *worker) release(c *conn, now int64) {
+	if !w.started || c.state != connOpen {
+		if c.state == connOpen {
+			w.list(c)
+		}
+		return
+	}
+	c.freeAt = now
+	for c.state == connOpen && !c.listed {
+		due := w.nextDue(now)
+		if due > now {
+			w.idle(now)
+			w.list(c)
+			return
+		}
+		ready := max(due, now)
+		if len(w.free) > 0 {
+			ready = due
+		}
+		w.begin(c, due, ready)
+		if c.h2 == nil || !c.h2.room() {
+			return
+		}
+	}
+}
+
+func (w *worker) replace(c *conn, now int64) {
+	if c.state == connClosed && w.started && !w.stopped(now) && now >= w.dialAfter && w.nextDue(now) != never {
+		w.dial(c, false)
+	}
+}
+
+func (w *worker) keepPool(now int64) int64 {
+	if w.opened+w.dialing >= w.size || w.nextDue(now) == never {
+		return w.expireDials(now)
+	}
+	if now < w.dialAfter {
+		return min(w.dialAfter, w.expireDials(now))
+	}
+	for _, c := range w.conns[:w.size] {
+		if c.state == connClosed && w.dialing < dialsAtOnce && now >= w.dialAfter {
+			w.dial(c, false)
+		}
+	}
+	return min(w.expireDials(now), now+int64(10*time.Millisecond))
+}
+
+func (w *worker) expireDials(now int64) int64 {
+	if w.dialing == 0 {
+		return never
+	}
+	next := int64(never)
+	for _, c := range w.conns {
+		if c.state != connDialing {
+			continue
+		}
+		if t := c.dialed + w.cfg.timeout; t <= now {
+			w.onConnect(c, errDialTimeout)
+		} else {
+			next = min(next, t)
+		}
+	}
+	return next
+}
+
+func (w *worker) grow(now int64) {
+	w.tokens = math.Min(w.cfg.growth/10, w.tokens+float64(now-w.tokensAt)/1e9*w.cfg.growth)
+	w.tokensAt = now
+	if w.opened+w.dialing < w.size {
+		if w.dialing == 0 || w.opened == 0 && w.dialing < dialsAtOnce {
+			w.dialClosed(now, 0, w.size)
+		}
+		return
+	}
+	for w.tokens >= 1 && w.dialing < dialsAtOnce && w.opened+w.dialing < len(w.conns) {
+		w.tokens--
+		if !w.dialClosed(now, w.size, len(w.conns)) {
+			return
+		}
+	}
+}
+
+func (w *worker) dialClosed(now int64, from, to int) bool {
+	if w.limits.descriptors && now < w.dialAfter || w.limits.ports && now < w.dialAfter {
+		return false
+	}
+	for _, c := range w.conns[from:to] {
+		if c.state == connClosed {
+			if w.src == nil && now < w.dialAfter {
+				return false // a closed loop does not spin on a refused port
+			}
+			w.dial(c, true)
+			return true
+		}
+	}
+	return false
+}
