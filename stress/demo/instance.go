@@ -17,7 +17,7 @@ import (
 const header = "X-Instance"
 
 // An Instance is an HTTP server on 127.0.0.1 whose law of service is known.
-// Any path but /metrics is a request; it is answered with 200 when it is
+// Any path but /metrics and /tally is a request; it is answered with 200 when it is
 // served and with 503 when the queue is full.
 type Instance struct {
 	name   string
@@ -65,6 +65,7 @@ func StartInstanceAt(addr, name string, law Law, bound time.Duration, seed uint6
 	in.timer = time.AfterFunc(time.Hour, in.tick)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/metrics", in.serveMetrics)
+	mux.HandleFunc(tallyPath, in.serveTally)
 	mux.HandleFunc("/", in.serve)
 	in.server = &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = in.server.Serve(ln) }() // always returns ErrServerClosed, on Close

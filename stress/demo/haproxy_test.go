@@ -1,0 +1,79 @@
+package demo
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	ServeProcess()
+	os.Exit(m.Run())
+}
+
+// needHAProxy skips the test where haproxy is not installed, and fails it
+// where it must be (WXOPS_CI=1).
+func needHAProxy(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("haproxy"); err == nil {
+		return
+	}
+	const reason = "haproxy is not in PATH; install it: apt-get install haproxy"
+	if os.Getenv("WXOPS_CI") == "1" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
+func TestHAProxyDealsRequestsByWeight(t *testing.T) {
+	needHAProxy(t)
+	law := Law{Workers: 8, Service: 5 * time.Millisecond, CV: 1, Queue: 500}
+	from := time.Now()
+	var targets []Target
+	var instances []*Process
+	for i, name := range []string{"a", "b", "c"} {
+		p, err := StartProcess(name, law, time.Second, uint64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		instances = append(instances, p)
+		targets = append(targets, Target{Name: name, Addr: p.Addr(), Weight: 10 * (i + 1)})
+	}
+	proxy, err := StartHAProxy(t.Context(), t.TempDir(), "checkout", targets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	users := Users{URL: proxy.URL(), Rate: 400, Seed: 5}
+	visits, unsent := users.Run(t.Context(), 600)
+	if len(visits) != 600 || unsent != 0 {
+		t.Fatalf("%d visits, %d unsent, want 600 and 0", len(visits), unsent)
+	}
+	for i, p := range instances {
+		tally, err := p.Tally(from, time.Now(), time.Second)
+		if want := 100 * (i + 1); err != nil || tally.Requests < want-3 || tally.Requests > want+3 {
+			t.Errorf("%s got %d requests, want %d ± 3 (%v)", p.Name(), tally.Requests, want, err)
+		}
+	}
+	if err := proxy.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	visits, _ = users.Run(t.Context(), 20)
+	for _, v := range visits {
+		if v.Status != http.StatusOK {
+			t.Errorf("visit %+v after the restart", v)
+		}
+	}
+}
+
+func TestBrokenHAProxyConfigurationIsReported(t *testing.T) {
+	needHAProxy(t)
+	_, err := StartHAProxy(t.Context(), t.TempDir(), "checkout", nil, "nonsense")
+	if err == nil || !strings.Contains(err.Error(), "unknown keyword 'nonsense'") {
+		t.Errorf("got %v, want the complaint of haproxy", err)
+	}
+}

@@ -1,0 +1,302 @@
+package signal
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/wxops/wxops/naming"
+	"github.com/wxops/wxops/stress"
+)
+
+// RegistryOptions say how to read the statistics of a registry.
+type RegistryOptions struct {
+	Service, Instance string
+
+	// Every is how often requests in flight are counted between two Reads; a
+	// window has their mean. 0: only at each Read.
+	Every time.Duration
+
+	// Now is the clock, time.Now if nil; it must be monotonic.
+	Now func() time.Time
+}
+
+// Registry is a source that reads the statistics of a name service or load
+// balancer: what it has sent to the instance and got back.
+type Registry struct {
+	o        RegistryOptions
+	registry naming.Registry
+	stop     context.CancelFunc
+	done     chan struct{}
+
+	mu       sync.Mutex
+	inFlight mean // since the last Read
+	backlog  mean
+	full     bool // the instance was at its limit since the last Read
+
+	before  registryTaking
+	ordered bool    // before is set
+	lowest  float64 // lowest mean response time of a window so far, seconds
+}
+
+var _ stress.Source = (*Registry)(nil)
+
+// registryTaking is one taking of counters.
+type registryTaking struct {
+	at      time.Time
+	stats   naming.Stats
+	total   float64            // requests of the whole service
+	weights map[string]float64 // share by weight
+}
+
+// mean is a running mean.
+type mean struct{ sum, n float64 }
+
+func (m *mean) add(v float64) { m.sum, m.n = m.sum+v, m.n+1 }
+
+func (m *mean) take() float64 {
+	v := m.sum / m.n // NaN without values
+	*m = mean{}
+	return v
+}
+
+// OpenRegistry returns a source over the statistics of registry, which the
+// caller keeps open. The error is naming.ErrNoStats when it has none.
+func OpenRegistry(ctx context.Context, registry naming.Registry, o RegistryOptions) (*Registry, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &Registry{o: o, registry: registry, stop: cancel, done: make(chan struct{}), lowest: math.Inf(1)}
+	if _, _, err := r.count(ctx); err != nil {
+		cancel()
+		return nil, fmt.Errorf("statistics of %s: %w", registry.Address(), err)
+	}
+	if o.Every > 0 {
+		go r.sample(background)
+	} else {
+		close(r.done)
+	}
+	return r, nil
+}
+
+// Name implements stress.Source.
+func (r *Registry) Name() string { return "registry" }
+
+// Close implements stress.Source. It leaves the registry open.
+func (r *Registry) Close() error {
+	r.stop()
+	<-r.done
+	return nil
+}
+
+func (r *Registry) sample(ctx context.Context) {
+	defer close(r.done)
+	tick := time.NewTicker(r.o.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_, _, _ = r.count(ctx) // a Read that fails as well reports it
+		}
+	}
+}
+
+// count reads the statistics, and adds what is in flight to the means.
+func (r *Registry) count(ctx context.Context) (all []naming.Stats, at time.Time, err error) {
+	sent := r.o.Now()
+	if all, err = r.registry.Stats(ctx, r.o.Service); err != nil {
+		return nil, at, err
+	}
+	at = sent.Add(r.o.Now().Sub(sent) / 2)
+	for _, s := range all {
+		if s.Instance != r.o.Instance {
+			continue
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if s.InFlight >= 0 {
+			r.inFlight.add(float64(s.InFlight))
+		}
+		if s.Backlog >= 0 {
+			r.backlog.add(float64(s.Backlog))
+		}
+		r.full = r.full || s.Limit > 0 && s.InFlight >= s.Limit
+		return all, at, nil
+	}
+	return nil, at, &naming.UnknownError{Kind: "instance", Name: r.o.Service + "/" + r.o.Instance}
+}
+
+// Read implements stress.Source.
+func (r *Registry) Read(ctx context.Context) (stress.Reading, error) {
+	all, at, err := r.count(ctx)
+	if err != nil {
+		return stress.Reading{}, err
+	}
+	now := registryTaking{at: at}
+	for _, s := range all {
+		now.total += float64(requestsOf(s))
+		if s.Instance == r.o.Instance {
+			now.stats = s
+		}
+	}
+	if now.stats.Limit > 0 { // without a limit nothing spills
+		if now.weights, err = r.weights(ctx); err != nil {
+			return stress.Reading{}, err
+		}
+	}
+	r.mu.Lock()
+	inFlight, backlog, full := r.inFlight.take(), r.backlog.take(), r.full
+	r.full = false
+	r.mu.Unlock()
+
+	s := stress.Unmeasured()
+	s.InFlight, s.Backlog = inFlight, backlog
+	if r.ordered {
+		r.window(&s, r.before, now, full)
+	}
+	r.before, r.ordered = now, true
+	return stress.Reading{At: at, Sample: plausible(s)}, nil
+}
+
+func (r *Registry) weights(ctx context.Context) (map[string]float64, error) {
+	all, err := r.registry.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of, _, err := naming.Find(all, r.o.Service, r.o.Instance)
+	if err != nil {
+		return nil, err
+	}
+	shares, total := map[string]float64{}, 0.0
+	for _, in := range of {
+		if in.Health.OK() {
+			shares[in.Name] = float64(in.Weight)
+			total += float64(in.Weight)
+		}
+	}
+	for name := range shares {
+		shares[name] /= total
+	}
+	return shares, nil
+}
+
+// requestsOf returns the requests of an instance since the registry started.
+func requestsOf(s naming.Stats) int64 {
+	if s.Requests > 0 {
+		return s.Requests
+	}
+	return max(0, s.Sessions)
+}
+
+// window fills s from two takings.
+func (r *Registry) window(s *stress.Sample, before, now registryTaking, full bool) {
+	s.Window = now.at.Sub(before.at)
+	seconds := s.Window.Seconds()
+	if seconds <= 0 {
+		return
+	}
+	arrived := grown(requestsOf(before.stats), requestsOf(now.stats))
+	total := now.total - before.total
+	if total < arrived { // the registry was restarted
+		total = now.total
+	}
+	s.Offered, s.Total = arrived/seconds, total/seconds
+	if total > 0 {
+		s.Share = arrived / total
+	}
+	var answered, bad float64
+	for class, n := range now.stats.Status {
+		d := grown(before.stats.Status[class], n)
+		if answered += d; class == 5 {
+			bad += d
+		}
+	}
+	lost := grown(before.stats.Connects, now.stats.Connects) + grown(before.stats.Responses, now.stats.Responses)
+	switch {
+	case answered > 0: // HTTP
+		s.Throughput = (answered - bad) / seconds
+		s.ErrorRatio = (bad + lost) / (answered + lost)
+	case arrived > 0: // a TCP service, or no answer at all
+		s.Throughput = max(0, arrived/seconds-float64(now.stats.InFlight-before.stats.InFlight)/seconds)
+		s.ErrorRatio = min(1, lost/arrived)
+	}
+	s.Mean = r.mean(before.stats, now.stats, arrived, seconds, s.InFlight)
+	if s.Backlog >= 0 && arrived > 0 {
+		s.QueueWait = s.Backlog / s.Offered // Little: waiting in the registry
+	}
+
+	// Requests in flight beyond what this throughput keeps busy without a
+	// queue, by Little's law with the lowest mean response time seen.
+	if arrived >= minArrivals && s.Mean > 0 {
+		r.lowest = min(r.lowest, s.Mean)
+	}
+	if excess := s.InFlight - s.Offered*r.lowest; excess > 0 && !math.IsInf(r.lowest, 1) {
+		s.Backlog = max(0, s.Backlog) + excess
+	}
+	// An instance at its limit of concurrent requests has no queue: its
+	// requests go to its peers, and the share it lacks is the backlog.
+	want := now.weights[r.o.Instance]
+	if full && want > 0 && want == before.weights[r.o.Instance] {
+		missing := want*total - arrived
+		if noise := 3 * math.Sqrt(total*want*(1-want)); missing > noise {
+			s.Backlog = max(0, s.Backlog) + missing
+		}
+	}
+}
+
+// minArrivals is how many requests a window needs for its mean response time
+// to count: with 100 an exponential response time is known within 10 %.
+const minArrivals = 100
+
+// grown is the growth of a counter; one that went down was reset.
+func grown(before, now int64) float64 {
+	if now < before {
+		return float64(max(0, now))
+	}
+	return float64(now - before)
+}
+
+// meanSamples is the length of HAProxy's sliding means in requests:
+// TIME_STATS_SAMPLES in include/haproxy/defaults.h.
+const meanSamples = 512
+
+// mean returns the mean response time of the window in seconds, from two
+// estimates weighted by how exactly they are known: the sliding means of the
+// registry at both ends, taken apart, and requests in flight over arrivals
+// (Little's law).
+func (r *Registry) mean(before, now naming.Stats, arrived, seconds, inFlight float64) float64 {
+	if arrived == 0 {
+		return math.NaN()
+	}
+	var sum, weight float64
+	add := func(value, deviation float64) {
+		if value > 0 && deviation > 0 {
+			sum += value / (deviation * deviation)
+			weight += 1 / (deviation * deviation)
+		}
+	}
+	if now.ResponseTime > 0 && before.ResponseTime > 0 {
+		// The sliding mean is a' = a*(1-1/n)^k + m*(1-(1-1/n)^k) after k
+		// requests of mean m; it is given in whole milliseconds.
+		const rounding = 0.41e-3 // deviation of the difference of two roundings to 1 ms
+		fresh := 1 - math.Pow(1-1/float64(meanSamples), arrived)
+		stale := before.ResponseTime.Seconds() * (1 - fresh)
+		add((now.ResponseTime.Seconds()-stale)/fresh, rounding/fresh)
+	}
+	if inFlight > 0 {
+		little := inFlight * seconds / arrived
+		// Counts of requests in flight that lie further apart than a response
+		// time are independent of each other.
+		counts := seconds / max(r.o.Every.Seconds(), little)
+		if r.o.Every == 0 {
+			counts = 1
+		}
+		add(little, little/math.Sqrt(inFlight*counts))
+	}
+	return sum / weight
+}
