@@ -3,10 +3,11 @@ package demo
 import (
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wxops/wxops/internal/realpart"
 )
 
 func TestMain(m *testing.M) {
@@ -14,22 +15,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// needHAProxy skips the test where haproxy is not installed, and fails it
-// where it must be (WXOPS_CI=1).
-func needHAProxy(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("haproxy"); err == nil {
-		return
-	}
-	const reason = "haproxy is not in PATH; install it: apt-get install haproxy"
-	if os.Getenv("WXOPS_CI") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
-
 func TestHAProxyDealsRequestsByWeight(t *testing.T) {
-	needHAProxy(t)
+	realpart.Binary(t, "haproxy", "apt-get install haproxy")
 	law := Law{Workers: 8, Service: 5 * time.Millisecond, CV: 1, Queue: 500}
 	from := time.Now()
 	var targets []Target
@@ -71,7 +58,7 @@ func TestHAProxyDealsRequestsByWeight(t *testing.T) {
 }
 
 func TestBrokenHAProxyConfigurationIsReported(t *testing.T) {
-	needHAProxy(t)
+	realpart.Binary(t, "haproxy", "apt-get install haproxy")
 	_, err := StartHAProxy(t.Context(), t.TempDir(), "checkout", nil, "nonsense")
 	if err == nil || !strings.Contains(err.Error(), "unknown keyword 'nonsense'") {
 		t.Errorf("got %v, want the complaint of haproxy", err)
