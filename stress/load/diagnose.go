@@ -79,6 +79,9 @@ func (r *Result) diagnose() string {
 	}
 	if r.Open && t.answers() > 0 {
 		for _, q := range []float64{50, 90, 99, 99.9} {
+			if float64(t.answers())*(1-q/100) < 10 {
+				break // a handful of late requests is no quantile
+			}
 			lag, response := t.lag.ValueAtPercentile(q), t.response.ValueAtPercentile(q)
 			if lag > int64(minLag) && float64(lag) > maxLagShare*float64(response) {
 				return fmt.Sprintf("requests left late: the p%g of the send lag is %s, of the response time %s", q, time.Duration(lag).Round(10*time.Microsecond), time.Duration(response).Round(10*time.Microsecond))

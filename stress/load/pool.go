@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// prewarm opens the pool and returns when every connection is open or failed,
+// or when limit is over.
+// dialsAtOnce keeps a burst of connections below the accept backlog that
+// servers commonly have (128): a lost SYN costs a second.
+// run works until everything that fell due is counted.
 func (w *worker) prewarm(limit int64) {
 	for i := range w.max {
 		c := &conn{slot: i}
@@ -28,6 +33,9 @@ func (w *worker) prewarm(limit int64) {
 
 const dialsAtOnce = 64
 
+// take returns a connection with room, nil if there is none.
+// list puts c on the list of connections with room.
+// claim takes the next due request off the schedule.
 func (w *worker) take() *conn {
 	for n := len(w.free); n > 0; n = len(w.free) {
 		c := w.free[n-1]
@@ -40,6 +48,7 @@ func (w *worker) take() *conn {
 	return nil
 }
 
+// list puts c on the list of connections with room.
 func (w *worker) list(c *conn) {
 	if !c.listed {
 		c.listed = true
@@ -47,6 +56,21 @@ func (w *worker) list(c *conn) {
 	}
 }
 
+// lose closes c and fails what was in flight on it. A request without side
+// effects that met the end of an idle connection is sent again once, as any
+// client does (RFC 9110, 9.2.2): the server may close between two requests.
+// again takes r back, to be sent on another connection.
+func (w *worker) again(r *request) {
+	w.drop(r)
+	w.retries = append(w.retries, *r)
+}
+
+// shut closes the connection and leaves its place empty.
+// dial opens the place c.
+// onConnect is called by the driver when a dial has ended.
+// release uses the room on c for the request that waits longest, or lists it.
+// onData is called by the driver with bytes that came on c. at is when the last
+// of them came, 0 for now.
 func (w *worker) lose(c *conn, kind Failure) {
 	w.shut(c)
 	if c.h2 != nil {
@@ -56,16 +80,14 @@ func (w *worker) lose(c *conn, kind Failure) {
 	}
 	if r := &c.req; r.flying {
 		if kind == Closed && c.answers > 0 && !r.retried && w.cfg.targets[r.target].safe {
-			w.drop(r)
-			again := *r
-			again.prev, again.next = nil, nil
-			w.retries = append(w.retries, again)
+			w.again(r)
 		} else {
 			w.failed(r, kind)
 		}
 	}
 }
 
+// shut closes the connection and leaves its place empty.
 func (w *worker) shut(c *conn) {
 	switch c.state {
 	case connOpen:
@@ -77,6 +99,7 @@ func (w *worker) shut(c *conn) {
 	w.io.hangup(c)
 }
 
+// dial opens the place c. demand says that a request waits for it.
 func (w *worker) dial(c *conn, demand bool) {
 	c.state, c.answers, c.demand = connDialing, 0, demand
 	c.dialed = w.clock()
@@ -86,6 +109,7 @@ func (w *worker) dial(c *conn, demand bool) {
 	}
 }
 
+// onConnect is called by the driver when a dial has ended.
 func (w *worker) onConnect(c *conn, err error) {
 	now := w.clock()
 	if err != nil {
@@ -129,6 +153,8 @@ func (w *worker) onConnect(c *conn, err error) {
 	w.release(c, now)
 }
 
+// release uses the room on c, free since now, for the request that waits
+// longest, or lists it.
 func (w *worker) release(c *conn, now int64) {
 	if !w.started || c.state != connOpen {
 		if c.state == connOpen {
@@ -155,12 +181,20 @@ func (w *worker) release(c *conn, now int64) {
 	}
 }
 
+// replace opens the place of a connection that ended in an orderly way again.
+// keepPool opens lost connections again and returns when to try the next time.
+// expireDials fails dials that take longer than the timeout.
+// grow opens a connection because a request waits for one. Within the pool's
+// size that is done at once; beyond it at a limited pace, so that a server that
+// stalls does not meet a storm of connections when it comes back.
+// hand gives the filled block to the collector and goes on with an empty one.
 func (w *worker) replace(c *conn, now int64) {
 	if c.state == connClosed && w.started && !w.stopped(now) && now >= w.dialAfter && w.nextDue(now) != never {
 		w.dial(c, false)
 	}
 }
 
+// keepPool opens lost connections again and returns when to try the next time.
 func (w *worker) keepPool(now int64) int64 {
 	if w.opened+w.dialing >= w.size || w.nextDue(now) == never {
 		return w.expireDials(now)
@@ -176,6 +210,8 @@ func (w *worker) keepPool(now int64) int64 {
 	return min(w.expireDials(now), now+int64(10*time.Millisecond))
 }
 
+// expireDials fails dials that take longer than the timeout, and returns when
+// the next one will.
 func (w *worker) expireDials(now int64) int64 {
 	if w.dialing == 0 {
 		return never
@@ -194,6 +230,9 @@ func (w *worker) expireDials(now int64) int64 {
 	return next
 }
 
+// grow opens a connection because a request waits for one. Within the pool's
+// size that is done at once; beyond it at a limited pace, so that a server that
+// stalls does not meet a storm of connections when it comes back.
 func (w *worker) grow(now int64) {
 	w.tokens = math.Min(w.cfg.growth/10, w.tokens+float64(now-w.tokensAt)/1e9*w.cfg.growth)
 	w.tokensAt = now
@@ -211,6 +250,7 @@ func (w *worker) grow(now int64) {
 	}
 }
 
+// dialClosed dials one closed place of those given and says whether it could.
 func (w *worker) dialClosed(now int64, from, to int) bool {
 	if w.limits.descriptors && now < w.dialAfter || w.limits.ports && now < w.dialAfter {
 		return false
