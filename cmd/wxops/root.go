@@ -43,6 +43,7 @@ much of the service is needed.`,
 		}
 	}
 	add(groupCapacity, newStress(s))
+	add(groupResources, newSlice(s))
 	add(groupHelp, newDoctor(s), newSchema(s), newCompletion(s), newVersion(s))
 	return root
 }

@@ -13,7 +13,10 @@ var kindCurve = doc.Kind{Name: "curve", Version: 1, Title: "Performance model of
 
 // kinds lists every document that wxops writes or reads.
 func kinds() []doc.Kind {
-	return []doc.Kind{kindCurve, kindLoad}
+	return []doc.Kind{
+		kindCurve, kindLoad,
+		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
+	}
 }
 
 func newSchema(s *cli.IO) *cobra.Command {

@@ -1,0 +1,143 @@
+package cgroupctl
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A process is one line of the process table, proc_pid_stat(5).
+type process struct {
+	pid, parent, pgrp, session int
+	state                      byte
+	kernel                     bool   // a kernel thread
+	start                      uint64 // clock ticks after boot: tells a process from a later one of the same PID
+}
+
+func (p process) gone() bool { return p.state == 'Z' || p.state == 'X' }
+
+const flagKernelThread = 0x00200000 // PF_KTHREAD
+
+func parseStat(b []byte) (process, error) {
+	// The name may hold anything, spaces and parentheses too: the last ) ends it.
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 1 || end < open {
+		return process{}, fmt.Errorf("%q is no line of /proc/PID/stat", b)
+	}
+	f := bytes.Fields(b[end+1:])
+	if len(f) < 20 {
+		return process{}, fmt.Errorf("%q is no line of /proc/PID/stat", b)
+	}
+	var p process
+	p.state = f[0][0]
+	var flags int
+	var err error
+	for _, n := range []struct {
+		text []byte
+		to   *int
+	}{{bytes.TrimSpace(b[:open]), &p.pid}, {f[1], &p.parent}, {f[2], &p.pgrp}, {f[3], &p.session}, {f[6], &flags}} {
+		if *n.to, err = strconv.Atoi(string(n.text)); err != nil {
+			return process{}, err
+		}
+	}
+	p.kernel = flags&flagKernelThread != 0
+	p.start, err = strconv.ParseUint(string(f[19]), 10, 64)
+	return p, err
+}
+
+func (h *Host) process(pid int) (process, error) {
+	b, err := h.FS.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return process{}, err
+	}
+	return parseStat(b)
+}
+
+// processes returns the process table; what ends during the walk is left out.
+func (h *Host) processes() (map[int]process, error) {
+	names, err := h.FS.Folders("/proc")
+	if err != nil {
+		return nil, err
+	}
+	table := make(map[int]process, len(names))
+	for _, n := range names {
+		pid, err := strconv.Atoi(n)
+		if err != nil {
+			continue
+		}
+		if p, err := h.process(pid); err == nil {
+			table[pid] = p
+		}
+	}
+	return table, nil
+}
+
+// placed returns the folder of a process in every used hierarchy, in their
+// order and as paths inside the mounts; nil when the process is gone.
+func (h *Host) placed(pid int) []string {
+	b, err := h.FS.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil
+	}
+	out := make([]string, len(h.Hierarchies))
+	for line := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n") {
+		_, rest, _ := strings.Cut(line, ":")
+		list, folder, ok := strings.Cut(rest, ":")
+		if !ok {
+			continue
+		}
+		for i, m := range h.Hierarchies {
+			if m.Version == 2 && list == "" || m.Version == 1 && slices.Contains(strings.Split(list, ","), m.Controllers[0]) {
+				if m.Root != "/" {
+					folder = "/" + strings.TrimPrefix(strings.TrimPrefix(folder, m.Root), "/")
+				}
+				out[i] = path.Join(m.Path, folder)
+			}
+		}
+	}
+	return out
+}
+
+// commandLine returns the arguments of a process with spaces between.
+func (h *Host) commandLine(pid int) string {
+	b, err := h.FS.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " "))
+}
+
+// pids lists the processes in a folder itself, in ascending order.
+func (t *Tree) pids(folder string) []int {
+	b, err := t.host.FS.ReadFile(path.Join(folder, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for f := range strings.FieldsSeq(string(b)) {
+		if pid, err := strconv.Atoi(f); err == nil {
+			out = append(out, pid)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// somePIDs names at most five processes.
+func somePIDs(pids []int) string {
+	var b strings.Builder
+	for i, pid := range pids {
+		if i == 5 {
+			fmt.Fprintf(&b, " and %d more", len(pids)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d", pid)
+	}
+	return "PID " + b.String()
+}
