@@ -117,7 +117,7 @@ func (c *Controller) Step(s Sample) Decision {
 // returns a decision and true when the rate must change before the window
 // ends. Quantities that a fast reading has not are NaN.
 func (c *Controller) Watch(s Sample) (Decision, bool) {
-	c.gaps.add(s, c.changed)
+	c.gaps.add(s, c.changed+c.cfg.Lag)
 	c.fast = s
 	if c.phase == PhaseBaseline || c.phase == PhaseDone || math.IsNaN(s.Backlog) {
 		return Decision{}, false
@@ -318,7 +318,7 @@ func (h *histogram) add(b []Bucket) {
 // service returns the distribution with mean 1. Within a bucket the requests
 // are spread evenly. Without a histogram it is exponential.
 func (h *histogram) service(mean float64) []atom {
-	const parts = 3
+	const parts = 2
 	var out []atom
 	total, sum, low := 0.0, 0.0, 0.0
 	for _, b := range h.buckets {
@@ -364,7 +364,7 @@ type dispersion struct {
 func (g *dispersion) add(s Sample, changed time.Duration) {
 	prev := g.last
 	g.last = s
-	if !(prev.Offered > 0) || !(s.Offered > 0) || s.End-s.Window != prev.End || prev.End-prev.Window < changed+time.Second {
+	if !(prev.Offered > 0) || !(s.Offered > 0) || s.End-s.Window != prev.End || prev.End-prev.Window < changed {
 		return
 	}
 	a, b := prev.Offered*prev.Window.Seconds(), s.Offered*s.Window.Seconds()

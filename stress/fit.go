@@ -2,7 +2,6 @@ package stress
 
 import (
 	"math"
-	"sort"
 )
 
 // A posterior is what the windows say about the instance: weighted models.
@@ -35,55 +34,79 @@ type window struct {
 	n                            float64 // requests completed
 }
 
-// line is a weighted least-squares fit of y = a + b*x (+ d*z) with Gaussian
-// priors on the coefficients.
+// A line is a weighted least-squares fit of y on three regressors with
+// Gaussian priors on the coefficients.
 type line struct {
 	coef [3]float64
 	cov  [3][3]float64
+	log  float64 // of the evidence, up to a constant
 }
 
-// regress solves the normal equations with a prior precision per coefficient
-// around a prior mean. Rows have up to three regressors.
+// regress solves the normal equations. A coefficient whose precision is
+// infinite is its prior mean.
 func regress(x [][3]float64, y, weight []float64, mean, precision [3]float64) line {
 	var a [3][3]float64
 	var b [3]float64
-	for i := range precision {
-		a[i][i] = precision[i]
-		b[i] = precision[i] * mean[i]
-	}
-	for r := range x {
-		for i := range 3 {
-			for j := range 3 {
-				a[i][j] += weight[r] * x[r][i] * x[r][j]
-			}
-			b[i] += weight[r] * x[r][i] * y[r]
+	var l line
+	for i := range 3 {
+		a[i][i] = 1
+		if !math.IsInf(precision[i], 1) {
+			a[i][i] = precision[i]
+			l.log += math.Log(precision[i]) / 2
 		}
 	}
-	inv := invert(a)
-	var l line
+	for r := range x {
+		left := y[r]
+		for i := range 3 {
+			left -= mean[i] * x[r][i]
+		}
+		for i := range 3 {
+			if math.IsInf(precision[i], 1) {
+				continue
+			}
+			for j := range 3 {
+				if !math.IsInf(precision[j], 1) {
+					a[i][j] += weight[r] * x[r][i] * x[r][j]
+				}
+			}
+			b[i] += weight[r] * x[r][i] * left
+		}
+	}
+	inv, det := invert(a)
 	l.cov = inv
+	l.log -= math.Log(det) / 2
 	for i := range 3 {
 		for j := range 3 {
 			l.coef[i] += inv[i][j] * b[j]
 		}
+		if math.IsInf(precision[i], 1) {
+			l.coef[i], l.cov[i][i] = 0, 0
+		} else {
+			l.log -= precision[i] * l.coef[i] * l.coef[i] / 2
+		}
+		l.coef[i] += mean[i]
+	}
+	for r := range x {
+		d := y[r] - l.coef[0]*x[r][0] - l.coef[1]*x[r][1] - l.coef[2]*x[r][2]
+		l.log -= weight[r] * d * d / 2
 	}
 	return l
 }
 
-// invert returns the inverse of a symmetric positive definite matrix.
-func invert(a [3][3]float64) [3][3]float64 {
+// invert returns the inverse and the determinant of a symmetric positive
+// definite matrix.
+func invert(a [3][3]float64) (out [3][3]float64, det float64) {
 	c := func(i, j int) float64 {
 		i1, i2, j1, j2 := (i+1)%3, (i+2)%3, (j+1)%3, (j+2)%3
 		return a[i1][j1]*a[i2][j2] - a[i1][j2]*a[i2][j1]
 	}
-	det := a[0][0]*c(0, 0) + a[0][1]*c(0, 1) + a[0][2]*c(0, 2)
-	var out [3][3]float64
+	det = a[0][0]*c(0, 0) + a[0][1]*c(0, 1) + a[0][2]*c(0, 2)
 	for i := range 3 {
 		for j := range 3 {
 			out[i][j] = c(j, i) / det
 		}
 	}
-	return out
+	return out, det
 }
 
 // candidates are the numbers of workers that are tried: every one up to 64,
@@ -128,30 +151,41 @@ var normals = func() []atom {
 // known number of workers or 0.
 func fit(ws []window, service []atom, ca2 float64, workers int, bound, miss float64) posterior {
 	cs2 := variance(service)
-	svc := fitService(ws, cs2)
-	out := posterior{degrade: svc.coef[2] / svc.coef[0], degradeZ: svc.coef[2] / math.Sqrt(svc.cov[2][2])}
-	cpu, cpuKnown := fitCPU(ws, svc)
+	constant, contended, degraded := fitService(ws, cs2)
+	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], degradeZ: degraded.coef[2] / math.Sqrt(degraded.cov[2][2])}
+	cpu, cpuKnown := fitCPU(ws, contended)
 
+	type option struct{ k, log, ceiling float64 }
+	var options []option
+	top := math.Inf(-1)
 	for _, k := range candidates {
 		if workers > 0 && k != float64(workers) {
 			continue
 		}
-		// The service time with all workers busy and its error.
-		alone, slope := svc.coef[0], math.Max(0, svc.coef[1])
-		sd := math.Sqrt(math.Max(0, svc.cov[0][0]+2*k*svc.cov[0][1]+k*k*svc.cov[1][1])) / (alone + slope*k)
-		prior := -math.Log(k)
-		for _, z := range normals {
-			f := math.Exp(z.value * math.Min(0.5, sd))
-			m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, service: service}
-			w := weighted{model: m, log: prior + math.Log(z.p) + waitLikelihood(ws, m), ceiling: math.NaN()}
-			if !cpuKnown {
-				out.models = append(out.models, w)
+		o := option{k, -math.Log(k), math.NaN()}
+		if cpuKnown {
+			l, ceiling := cpuLikelihood(cpu, k)
+			o.log, o.ceiling = o.log+l, ceiling
+		}
+		top = math.Max(top, o.log)
+		options = append(options, o)
+	}
+	for _, o := range options {
+		if o.log < top-14 {
+			continue
+		}
+		for _, svc := range []line{constant, contended} {
+			if svc.coef[1] < 0 || svc.log < math.Max(constant.log, contended.log)-6 {
 				continue
 			}
-			l, ceiling := cpuLikelihood(cpu, k)
-			w.log += l
-			w.ceiling = ceiling
-			out.models = append(out.models, w)
+			// The service time with all workers busy and its error.
+			k, alone, slope := o.k, svc.coef[0], svc.coef[1]
+			sd := math.Sqrt(svc.cov[0][0]+2*k*svc.cov[0][1]+k*k*svc.cov[1][1]) / (alone + slope*k)
+			for _, z := range normals {
+				f := math.Exp(z.value * math.Min(0.5, sd))
+				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, service: service}
+				out.models = append(out.models, weighted{model: m, log: o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m), ceiling: o.ceiling})
+			}
 		}
 	}
 	out.finish(bound, miss)
@@ -177,11 +211,11 @@ func cpuLikelihood(cpu line, k float64) (log, ceiling float64) {
 }
 
 // fitService regresses the mean service time on the busy workers and on the
-// backlog. The prior keeps both slopes near 0 while the data say nothing.
-func fitService(ws []window, cs2 float64) line {
-	var x [][3]float64
-	var y, weight []float64
-	mean, n := 0.0, 0.0
+// backlog under three hypotheses: constant; slowed by busy workers; slowed by
+// both. The evidence of a slope is that of a half-Gaussian of half the service
+// time over the range.
+func fitService(ws []window, cs2 float64) (constant, contended, degraded line) {
+	mean, n, maxBusy := 0.0, 0.0, 0.0
 	for _, w := range ws {
 		if !math.IsNaN(w.service) {
 			mean += w.n * w.service
@@ -189,36 +223,54 @@ func fitService(ws []window, cs2 float64) line {
 		}
 	}
 	mean /= n
-	maxBusy := 0.0
 	for _, w := range ws {
 		maxBusy = math.Max(maxBusy, w.throughput*mean)
 	}
-	slope := 0.0
-	var l line
-	for range 2 { // busy depends a little on the slope
-		x, y, weight = nil, nil, nil
+	solve := func(old line, slopePrecision, degradePrecision float64) line {
+		alone, slope := mean, math.Max(0, old.coef[1])
+		if old.coef[0] > 0 {
+			alone = old.coef[0]
+		}
+		var x [][3]float64
+		var y, weight []float64
 		for _, w := range ws {
 			if math.IsNaN(w.service) || w.n < 1 {
 				continue
 			}
-			busy := w.throughput * mean / math.Max(0.3, 1-w.throughput*slope)
+			busy := w.throughput * alone / math.Max(0.3, 1-w.throughput*slope)
 			backlog := w.backlog
 			if math.IsNaN(backlog) {
 				backlog = 0
 			}
-			noise := mean*mean*(cs2+0.02)/w.n + math.Pow(0.005*mean, 2)
+			noise := (cs2+0.02)/w.n + 0.004*0.004
 			if !math.IsNaN(w.wait) {
-				noise += w.waitNoise * w.wait * w.wait
+				noise += w.waitNoise * math.Pow(w.wait/mean, 2)
 			}
-			x = append(x, [3]float64{1, busy, backlog})
-			y = append(y, w.service)
+			x = append(x, [3]float64{1, busy / maxBusy, backlog})
+			y = append(y, w.service/mean)
 			weight = append(weight, 1/noise)
 		}
-		l = regress(x, y, weight, [3]float64{mean, 0, 0}, [3]float64{1e-6 / (mean * mean), math.Pow(maxBusy/(0.5*mean), 2), math.Pow(1/(0.05*mean), 2)})
-		slope = math.Max(0, l.coef[1])
+		l := regress(x, y, weight, [3]float64{1, 0, 0}, [3]float64{1, slopePrecision, degradePrecision})
+		scale := [3]float64{mean, mean / maxBusy, mean}
+		for i := range 3 {
+			l.coef[i] *= scale[i]
+			for j := range 3 {
+				l.cov[i][j] *= scale[i] * scale[j]
+			}
+		}
+		return l
 	}
-	return l
+	never := math.Inf(1)
+	constant = solve(line{}, never, never)
+	for range 3 {
+		contended = solve(contended, 1/(0.5*0.5), never)
+		degraded = solve(degraded, 1/(0.5*0.5), 1/(0.02*0.02))
+	}
+	contended.log += math.Log(2 * normalCDF(contended.coef[1]/math.Sqrt(contended.cov[1][1])))
+	return constant, contended, degraded
 }
+
+func normalCDF(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
 
 // fitCPU regresses the utilization of the CPU on the busy workers: the slope
 // is the utilization at saturation over the number of workers.
@@ -287,7 +339,7 @@ func (p *posterior) finish(bound, miss float64) {
 	kept := p.models[:0]
 	sum := 0.0
 	for _, w := range p.models {
-		if w.p = math.Exp(w.log - top); w.p > 1e-4 {
+		if w.p = math.Exp(w.log - top); w.p > 1e-3 {
 			sum += w.p
 			kept = append(kept, w)
 		}
@@ -310,25 +362,9 @@ func (p *posterior) finish(bound, miss float64) {
 	}
 	p.spread = math.Sqrt(square)
 	p.mean = math.Exp(p.mean)
-	sort.Slice(p.models, func(i, j int) bool { return p.models[i].capacity < p.models[j].capacity })
-	p.low, p.high = p.quantile(0.025), p.quantile(0.975)
-}
-
-// quantile returns a quantile of the capacity, interpolated between models.
-func (p *posterior) quantile(q float64) float64 {
-	below := 0.0
-	last := p.models[0].capacity
-	for _, w := range p.models {
-		if below+w.p/2 >= q {
-			if below == 0 {
-				return w.capacity
-			}
-			return last
-		}
-		below += w.p
-		last = w.capacity
-	}
-	return last
+	// The models differ from a real queue; seen in simulation as about 1 %.
+	reach := 1.96 * math.Hypot(p.spread, 0.012)
+	p.low, p.high = p.mean*math.Exp(-reach), p.mean*math.Exp(reach)
 }
 
 func variance(atoms []atom) float64 {

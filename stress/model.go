@@ -84,7 +84,7 @@ func (m model) missRatio(offered, bound float64) float64 {
 // the requests takes longer than bound seconds; 0 if there is none.
 func (m model) capacity(bound, miss float64) float64 {
 	low, high := 0.0, m.saturation()
-	for range 40 {
+	for range 18 {
 		mid := (low + high) / 2
 		if m.missRatio(mid, bound) > miss {
 			high = mid

@@ -96,24 +96,18 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	for at := guardPeriod; ; at += guardPeriod {
 		p.tick(begin, at)
 		out.peak = math.Max(out.peak, p.q.rate)
-		if at >= next {
-			next += cfg.Window
-			s := p.sample(at, cfg.Window)
-			d = m.Step(s)
-			p.act(d, at)
-			if d.Done() || at >= limit {
-				out.seconds = at.Seconds()
-				break
-			}
-			continue
-		}
 		if w, act := m.Watch(p.reading(at)); act {
 			d = w
 			p.act(d, at)
-			if d.Done() {
-				out.seconds = at.Seconds()
-				break
-			}
+		}
+		if at >= next {
+			next += cfg.Window
+			d = m.Step(p.sample(at, cfg.Window))
+			p.act(d, at)
+		}
+		if d.Done() || at >= limit {
+			out.seconds = at.Seconds()
+			break
 		}
 	}
 	out.estimate, out.verdict = d.Estimate, d.Verdict
