@@ -109,12 +109,12 @@ func TestUsersReachInstancesByWeight(t *testing.T) {
 		targets = append(targets, Target{Name: name, Addr: in.Addr(), Weight: i + 1})
 	}
 	router.Set(targets)
-	visits, unsent := Users{URL: router.URL(), Rate: 400, Seed: 5}.Run(t.Context(), 600)
-	if len(visits) != 600 || unsent != 0 {
-		t.Fatalf("%d visits, %d unsent, want 600 and 0", len(visits), unsent)
+	r := Users{URL: router.URL(), Rate: 400, Seed: 5}.Run(t.Context(), 600)
+	if len(r.Visits) != 600 || r.Unsent != 0 {
+		t.Fatalf("%d visits, %d unsent, want 600 and 0", len(r.Visits), r.Unsent)
 	}
 	by := map[string]int{}
-	for _, v := range visits {
+	for _, v := range r.Visits {
 		if v.Status != http.StatusOK {
 			t.Fatalf("visit %+v failed", v)
 		}
@@ -146,8 +146,7 @@ func TestRouterRetriesARefusalOnAnotherInstance(t *testing.T) {
 	}
 	defer free.Close()
 	router.Set([]Target{{"s/full", full.Addr(), 1}, {"s/free", free.Addr(), 1}})
-	visits, _ := Users{URL: router.URL(), Rate: 200}.Run(t.Context(), 20)
-	for _, v := range visits {
+	for _, v := range (Users{URL: router.URL(), Rate: 200}).Run(t.Context(), 20).Visits {
 		if v.Status != http.StatusOK || v.Instance != "s/free" {
 			t.Errorf("visit %+v, want 200 from s/free", v)
 		}

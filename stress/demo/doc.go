@@ -12,5 +12,5 @@
 //	in, err := demo.StartInstance("checkout/a", demo.Law{Workers: 8, Service: 20 * time.Millisecond, CV: 1, Queue: 64}, bound, seed)
 //	router, err := demo.StartRouter()
 //	router.Set([]demo.Target{{Name: in.Name(), Addr: in.Addr(), Weight: 1}})
-//	visits, unsent := demo.Users{URL: router.URL(), Rate: 600}.Run(ctx, 0)
+//	report := demo.Users{URL: router.URL(), Rate: 600}.Run(ctx, 0)
 package demo

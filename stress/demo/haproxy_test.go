@@ -36,9 +36,8 @@ func TestHAProxyDealsRequestsByWeight(t *testing.T) {
 	}
 	defer proxy.Close()
 	users := Users{URL: proxy.URL(), Rate: 400, Seed: 5}
-	visits, unsent := users.Run(t.Context(), 600)
-	if len(visits) != 600 || unsent != 0 {
-		t.Fatalf("%d visits, %d unsent, want 600 and 0", len(visits), unsent)
+	if r := users.Run(t.Context(), 600); len(r.Visits) != 600 || r.Unsent != 0 {
+		t.Fatalf("%d visits, %d unsent, want 600 and 0", len(r.Visits), r.Unsent)
 	}
 	for i, p := range instances {
 		tally, err := p.Tally(from, time.Now(), time.Second)
@@ -49,8 +48,7 @@ func TestHAProxyDealsRequestsByWeight(t *testing.T) {
 	if err := proxy.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	visits, _ = users.Run(t.Context(), 20)
-	for _, v := range visits {
+	for _, v := range users.Run(t.Context(), 20).Visits {
 		if v.Status != http.StatusOK {
 			t.Errorf("visit %+v after the restart", v)
 		}

@@ -116,6 +116,14 @@ func (p *Process) Tally(from, to time.Time, bound time.Duration) (Tally, error) 
 	return t, json.NewDecoder(resp.Body).Decode(&t)
 }
 
+// CPUTime ends the process and returns the CPU time of its whole life.
+func (p *Process) CPUTime() (time.Duration, error) {
+	if err := p.Close(); err != nil {
+		return 0, err
+	}
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime(), nil
+}
+
 // Close ends the process.
 func (p *Process) Close() error {
 	_ = p.input.Close()

@@ -37,10 +37,16 @@ type Visit struct {
 	Instance string // which instance answered
 }
 
-// Run sends requests until ctx ends or count requests were sent (0: no bound),
-// waits for those under way for at most 5 s more, and returns what each user
-// saw and how many requests were not sent because Limit were under way.
-func (u Users) Run(ctx context.Context, count int) (visits []Visit, unsent int) {
+// A Report is what became of the requests of Users.
+type Report struct {
+	Visits []Visit
+	Unsent int           // requests not sent because Limit were under way
+	Lag    time.Duration // the longest time by which a request was sent late: the machine stood still
+}
+
+// Run sends requests until ctx ends or count requests were sent (0: no bound)
+// and waits for those under way for at most 5 s more.
+func (u Users) Run(ctx context.Context, count int) Report {
 	limit := u.Limit
 	if limit == 0 {
 		limit = 2000
@@ -51,7 +57,8 @@ func (u Users) Run(ctx context.Context, count int) (visits []Visit, unsent int) 
 	defer cancel()
 
 	rng := rand.New(rand.NewPCG(u.Seed, 0x05e5))
-	var mu sync.Mutex
+	var report Report
+	var mu sync.Mutex // guards report.Visits
 	var wg sync.WaitGroup
 	var underWay atomic.Int64
 	timer := time.NewTimer(0)
@@ -75,8 +82,9 @@ func (u Users) Run(ctx context.Context, count int) (visits []Visit, unsent int) 
 		if ctx.Err() != nil {
 			break
 		}
+		report.Lag = max(report.Lag, time.Since(start)-next)
 		if underWay.Load() >= int64(limit) {
-			unsent++
+			report.Unsent++
 			continue
 		}
 		underWay.Add(1)
@@ -86,14 +94,14 @@ func (u Users) Run(ctx context.Context, count int) (visits []Visit, unsent int) 
 			v := visit(sending, transport, u.URL)
 			v.Sent, v.Response = due, time.Since(due)
 			mu.Lock()
-			visits = append(visits, v)
+			report.Visits = append(report.Visits, v)
 			mu.Unlock()
 		})
 	}
 	last := time.AfterFunc(5*time.Second, cancel)
 	defer last.Stop()
 	wg.Wait()
-	return visits, unsent
+	return report
 }
 
 func visit(ctx context.Context, transport *http.Transport, url string) Visit {

@@ -1,5 +1,7 @@
 // Package signal is where the samples of a stress test come from: [OpenMetrics]
-// reads a Prometheus text endpoint. Each source is a [stress.Source]; a
+// reads a Prometheus text endpoint, [OpenRegistry] the statistics of a load
+// balancer, [OpenSockets] what the kernel knows of the connections of an
+// instance on this host, [OpenProcess] its CPU. Each source is a [stress.Source]; a
 // [stress.Meter] combines several. Every one gives its backlog in requests, by
 // Little's law where it measures a time, so that the highest of them means
 // something; docs/formulas.md has the formulas.

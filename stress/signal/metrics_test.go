@@ -233,7 +233,7 @@ func TestMetricsOfARealInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := time.Now()
-	visits, _ := demo.Users{URL: "http://" + in.Addr() + "/", Rate: 300, Seed: 1}.Run(t.Context(), 900)
+	visits := demo.Users{URL: "http://" + in.Addr() + "/", Rate: 300, Seed: 1}.Run(t.Context(), 900).Visits
 	s, states, err := meter.Window(t.Context())
 	if err != nil || len(visits) != 900 {
 		t.Fatal(err, len(visits))

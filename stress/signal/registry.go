@@ -36,9 +36,11 @@ type Registry struct {
 	backlog  mean
 	full     bool // the instance was at its limit since the last Read
 
+	requests float64 // of the instance so far, at the latest count
+
 	before  registryTaking
-	ordered bool    // before is set
-	lowest  float64 // lowest mean response time of a window so far, seconds
+	ordered bool // before is set
+	excess  excess
 }
 
 var _ stress.Source = (*Registry)(nil)
@@ -51,13 +53,13 @@ type registryTaking struct {
 	weights map[string]float64 // share by weight
 }
 
-// mean is a running mean.
-type mean struct{ sum, n float64 }
+// mean is a running weighted mean.
+type mean struct{ sum, weight float64 }
 
-func (m *mean) add(v float64) { m.sum, m.n = m.sum+v, m.n+1 }
+func (m *mean) add(v, weight float64) { m.sum, m.weight = m.sum+v*weight, m.weight+weight }
 
 func (m *mean) take() float64 {
-	v := m.sum / m.n // NaN without values
+	v := m.sum / m.weight // NaN without values
 	*m = mean{}
 	return v
 }
@@ -69,7 +71,7 @@ func OpenRegistry(ctx context.Context, registry naming.Registry, o RegistryOptio
 		o.Now = time.Now
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &Registry{o: o, registry: registry, stop: cancel, done: make(chan struct{}), lowest: math.Inf(1)}
+	r := &Registry{o: o, registry: registry, stop: cancel, done: make(chan struct{})}
 	if _, _, err := r.count(ctx); err != nil {
 		cancel()
 		return nil, fmt.Errorf("statistics of %s: %w", registry.Address(), err)
@@ -120,15 +122,23 @@ func (r *Registry) count(ctx context.Context) (all []naming.Stats, at time.Time,
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if s.InFlight >= 0 {
-			r.inFlight.add(float64(s.InFlight))
+			r.inFlight.add(float64(s.InFlight), 1)
 		}
 		if s.Backlog >= 0 {
-			r.backlog.add(float64(s.Backlog))
+			r.backlog.add(float64(s.Backlog), 1)
 		}
+		r.requests = float64(requestsOf(s))
 		r.full = r.full || s.Limit > 0 && s.InFlight >= s.Limit
 		return all, at, nil
 	}
 	return nil, at, &naming.UnknownError{Kind: "instance", Name: r.o.Service + "/" + r.o.Instance}
+}
+
+// Requests returns how many requests the instance had got at the latest count.
+func (r *Registry) Requests() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests
 }
 
 // Read implements stress.Source.
@@ -226,16 +236,7 @@ func (r *Registry) window(s *stress.Sample, before, now registryTaking, full boo
 		s.ErrorRatio = min(1, lost/arrived)
 	}
 	s.Mean = r.mean(before.stats, now.stats, arrived, seconds, s.InFlight)
-	if s.Backlog >= 0 && arrived > 0 {
-		s.QueueWait = s.Backlog / s.Offered // Little: waiting in the registry
-	}
-
-	// Requests in flight beyond what this throughput keeps busy without a
-	// queue, by Little's law with the lowest mean response time seen.
-	if arrived >= minArrivals && s.Mean > 0 {
-		r.lowest = min(r.lowest, s.Mean)
-	}
-	if excess := s.InFlight - s.Offered*r.lowest; excess > 0 && !math.IsInf(r.lowest, 1) {
+	if excess := r.excess.of(s.InFlight, s.Offered, s.Mean, arrived); excess >= 0 {
 		s.Backlog = max(0, s.Backlog) + excess
 	}
 	// An instance at its limit of concurrent requests has no queue: its
@@ -247,6 +248,21 @@ func (r *Registry) window(s *stress.Sample, before, now registryTaking, full boo
 			s.Backlog = max(0, s.Backlog) + missing
 		}
 	}
+}
+
+// An excess tells the backlog inside an instance from outside: requests in
+// flight beyond what their rate keeps busy without a queue, by Little's law
+// with the lowest mean response time seen so far.
+type excess struct{ lowest float64 }
+
+func (e *excess) of(inFlight, offered, mean, arrived float64) float64 {
+	if arrived >= minArrivals && mean > 0 && (e.lowest == 0 || mean < e.lowest) {
+		e.lowest = mean
+	}
+	if e.lowest == 0 {
+		return math.NaN()
+	}
+	return max(0, inFlight-offered*e.lowest)
 }
 
 // minArrivals is how many requests a window needs for its mean response time
