@@ -37,6 +37,15 @@ type Reading struct {
 	// time or a length of another kind converts it, so that the backlogs of
 	// several sources can be compared.
 	Sample Sample
+
+	// Inside says that Sample.Backlog was measured inside the instance, where
+	// its queue is.
+	Inside bool
+
+	// Excess is the backlog as it is inferred from outside, in requests; NaN
+	// or 0 if it is not. It is used while no source measures Inside: it is
+	// noisier than a measured backlog, and would often be the higher one.
+	Excess float64
 }
 
 // Unmeasured returns a Sample in which no signal has measured anything.
@@ -113,7 +122,7 @@ func (m *Meter) Window(ctx context.Context) (Sample, []SignalState, error) {
 	now := m.now()
 	out := Unmeasured()
 	states := make([]SignalState, len(m.sources))
-	fired := -1
+	fired, inferred, inside := -1, -1, false
 	var errs []error
 	for i, s := range m.sources {
 		age := now.Sub(m.start)
@@ -136,6 +145,13 @@ func (m *Meter) Window(ctx context.Context) (Sample, []SignalState, error) {
 			fired = i
 		}
 		out.take(in)
+		inside = inside || m.last[i].Inside
+		if inferred < 0 && m.last[i].Excess > 0 {
+			inferred = i
+		}
+	}
+	if inferred >= 0 && !inside && !(out.Backlog >= m.last[inferred].Excess) {
+		out.Backlog, fired = m.last[inferred].Excess, inferred
 	}
 	if out.End == 0 {
 		out.End = now.Sub(m.start)

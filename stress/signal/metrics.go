@@ -130,7 +130,7 @@ func (m *Metrics) Read(ctx context.Context) (stress.Reading, error) {
 		return stress.Reading{}, err
 	}
 	now := m.collect(families)
-	r := stress.Reading{At: at, Sample: plausible(m.sample(now, at))}
+	r := stress.Reading{At: at, Sample: plausible(m.sample(now, at)), Inside: m.names.wait+m.names.backlog != ""}
 	m.before, m.at = now, at
 	return r, nil
 }

@@ -166,11 +166,12 @@ func (r *Registry) Read(ctx context.Context) (stress.Reading, error) {
 
 	s := stress.Unmeasured()
 	s.InFlight, s.Backlog = inFlight, backlog
+	excess := math.NaN()
 	if r.ordered {
-		r.window(&s, r.before, now, full)
+		excess = r.window(&s, r.before, now, full)
 	}
 	r.before, r.ordered = now, true
-	return stress.Reading{At: at, Sample: plausible(s)}, nil
+	return stress.Reading{At: at, Sample: plausible(s), Excess: excess}, nil
 }
 
 func (r *Registry) weights(ctx context.Context) (map[string]float64, error) {
@@ -203,12 +204,12 @@ func requestsOf(s naming.Stats) int64 {
 	return max(0, s.Sessions)
 }
 
-// window fills s from two takings.
-func (r *Registry) window(s *stress.Sample, before, now registryTaking, full bool) {
+// window fills s from two takings and returns the excess of requests in flight.
+func (r *Registry) window(s *stress.Sample, before, now registryTaking, full bool) float64 {
 	s.Window = now.at.Sub(before.at)
 	seconds := s.Window.Seconds()
 	if seconds <= 0 {
-		return
+		return math.NaN()
 	}
 	arrived := grown(requestsOf(before.stats), requestsOf(now.stats))
 	total := now.total - before.total
@@ -236,9 +237,6 @@ func (r *Registry) window(s *stress.Sample, before, now registryTaking, full boo
 		s.ErrorRatio = min(1, lost/arrived)
 	}
 	s.Mean = r.mean(before.stats, now.stats, arrived, seconds, s.InFlight)
-	if excess := r.excess.of(s.InFlight, s.Offered, s.Mean, arrived); excess >= 0 {
-		s.Backlog = max(0, s.Backlog) + excess
-	}
 	// An instance at its limit of concurrent requests has no queue: its
 	// requests go to its peers, and the share it lacks is the backlog.
 	want := now.weights[r.o.Instance]
@@ -248,6 +246,7 @@ func (r *Registry) window(s *stress.Sample, before, now registryTaking, full boo
 			s.Backlog = max(0, s.Backlog) + missing
 		}
 	}
+	return r.excess.of(s.InFlight, s.Offered, s.Mean, arrived)
 }
 
 // An excess tells the backlog inside an instance from outside: requests in

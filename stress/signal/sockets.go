@@ -265,30 +265,30 @@ func (s *Sockets) Read(context.Context) (stress.Reading, error) {
 	if timed {
 		sample.InFlight = busy
 	}
+	excess := math.NaN()
 	if s.begun {
 		sample.Window = at.Sub(s.at)
 		if arrived := grown(int64(s.before), int64(requests)); arrived > 0 && sample.Window > 0 {
-			s.window(&sample, arrived, timed)
+			excess = s.window(&sample, arrived, timed)
 		}
 	}
 	s.begun, s.at, s.before = true, at, requests
 	s.seconds = 0
 	clear(s.ages)
-	return stress.Reading{At: at, Sample: plausible(sample)}, nil
+	return stress.Reading{At: at, Sample: plausible(sample), Excess: excess}, nil
 }
 
-// window fills in what follows from the requests of the window.
-func (s *Sockets) window(sample *stress.Sample, arrived float64, timed bool) {
+// window fills in what follows from the requests of the window, and returns
+// the excess of requests under way.
+func (s *Sockets) window(sample *stress.Sample, arrived float64, timed bool) float64 {
 	sample.Offered = arrived / sample.Window.Seconds()
 	if !timed {
-		return
+		return math.NaN()
 	}
 	sample.Mean = sample.InFlight / sample.Offered // Little's law
-	if e := s.excess.of(sample.InFlight, sample.Offered, sample.Mean, arrived); e >= 0 {
-		sample.Backlog = max(sample.Backlog, e)
-	}
+	excess := s.excess.of(sample.InFlight, sample.Offered, sample.Mean, arrived)
 	if s.o.Every == 0 {
-		return
+		return excess
 	}
 	h := survival(s.ages, s.seconds, sample.Offered, arrived)
 	if h.total() > 0 {
@@ -298,6 +298,7 @@ func (s *Sockets) window(sample *stress.Sample, arrived float64, timed bool) {
 			sample.SlowRatio = h.above(s.o.Bound)
 		}
 	}
+	return excess
 }
 
 // survival turns ages of requests under way into a histogram of response
@@ -334,4 +335,35 @@ func survival(ages map[int]float64, seconds, rate, arrived float64) histogram {
 	}
 	h = append(h, stress.Bucket{Bound: ageBound(last + 1), Count: arrived * pools[len(pools)-1].share}, stress.Bucket{Bound: math.Inf(1)})
 	return h
+}
+
+// LocalOptions say which instance on this host to look at.
+type LocalOptions struct {
+	Address string // host:port on which the instance listens
+	PID     int    // of the instance; 0: found by Address
+
+	Every    time.Duration  // see [SocketsOptions]
+	Requests func() float64 // see [SocketsOptions]
+	Bound    float64        // response time of the objective, seconds; 0 if none
+	Now      func() time.Time
+}
+
+// OpenLocal opens [Sockets] and [Process] of an instance. With a PID and an
+// Address on which nothing listens here, it is the process alone.
+func OpenLocal(o LocalOptions) ([]stress.Source, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	p, err := OpenProcess(ctx, ProcessOptions{Address: o.Address, PID: o.PID, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	s, err := OpenSockets(ctx, SocketsOptions{Address: o.Address, PID: o.PID, Every: o.Every, Requests: o.Requests, Bound: o.Bound, Now: o.Now})
+	switch {
+	case err == nil:
+		return []stress.Source{s, p}, nil
+	case o.PID != 0:
+		return []stress.Source{p}, nil
+	}
+	_ = p.Close()
+	return nil, err
 }
