@@ -11,6 +11,7 @@ const (
 	cellW = 8.0
 	cellH = 17.0
 	edge  = 14.0 // ground left free around the cells
+	gap   = 3.0  // left free above a block, so that bars of neighbouring rows do not merge
 )
 
 // SVG draws the grid as a picture of a terminal. Words are text, stretched to
@@ -34,28 +35,28 @@ func (g *Grid) SVG(title, about string) []byte {
 				}
 				word.Reset()
 			}
-			gap := 0
+			blanks := 0
 			for _, r := range s.Text {
 				shape := glyphShape(r, edge+float64(x)*cellW, edge+float64(y)*cellH)
 				n := runeWidth(r)
 				x += n
 				switch {
 				case r == ' ':
-					gap++
+					blanks++
 					continue
 				case shape != "":
 					flush()
 					shapes[s.Role].WriteString(shape)
 				default:
-					if word.Len() == 0 || gap > 1 {
+					if word.Len() == 0 || blanks > 1 {
 						flush()
 						from = x - n
 					} else {
-						word.WriteString(strings.Repeat(" ", gap))
+						word.WriteString(strings.Repeat(" ", blanks))
 					}
 					word.WriteRune(r)
 				}
-				gap = 0
+				blanks = 0
 			}
 			flush()
 		}
@@ -93,10 +94,10 @@ func glyphShape(r rune, x, y float64) string {
 		}
 		return b.String()
 	case r >= '▁' && r <= '█':
-		part := cellH * float64(r-'▁'+1) / 8
+		part := (cellH - gap) * float64(r-'▁'+1) / 8
 		return rect(x, y+cellH-part, cellW, part)
 	case r >= '▉' && r <= '▏':
-		return rect(x, y, cellW*float64('▏'-r+1)/8, cellH)
+		return rect(x, y+gap, cellW*float64('▏'-r+1)/8, cellH-gap)
 	case r == '░' || r == '▒' || r == '▓':
 		return rect(x, y, cellW, cellH)
 	}
