@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wxops/wxops/internal/realpart"
 	"github.com/wxops/wxops/stress"
 	"github.com/wxops/wxops/stress/demo"
 	"github.com/wxops/wxops/stress/signal"
@@ -48,7 +49,7 @@ func TestSocketsSeeAFilledAcceptQueueAndUnreadBytes(t *testing.T) {
 			// the system: enough for three.
 			ln, err := net.Listen(network, host+":0")
 			if errors.Is(err, unix.EADDRNOTAVAIL) {
-				t.Skip("this host has no IPv6 loopback address; enable it: sysctl net.ipv6.conf.lo.disable_ipv6=0")
+				realpart.Missing(t, "this host has no IPv6 loopback address", "sysctl net.ipv6.conf.lo.disable_ipv6=0")
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -162,12 +163,9 @@ func TestProcessIsFoundAndItsCPUCounted(t *testing.T) {
 // A process in a network namespace of its own is reached by its pid.
 func TestSocketsOfAnotherNetworkNamespace(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("entering a network namespace needs root; run: sudo go test ./stress/signal")
+		realpart.Missing(t, "entering a network namespace needs root", "sudo go test ./stress/signal")
 	}
-	unshare, err := exec.LookPath("unshare")
-	if err != nil {
-		t.Skip("unshare is not in PATH; install it: apt-get install util-linux")
-	}
+	unshare := realpart.Binary(t, "unshare", "apt-get install util-linux")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
