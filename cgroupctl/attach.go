@@ -38,7 +38,9 @@ const (
 // by one and outside by the other; therefore each walk looks at all controllers
 // of each process. The sessions of this process and of its ancestors are not
 // followed, else a shell that attaches one of its jobs would move itself; there
-// only descendants, process groups and their orphans count.
+// only descendants, process groups and their orphans count. What is born while
+// the walk lasts, and has lost parent and session leader when it is first seen,
+// is known by the old group: that is where the tree's last escapes are.
 func (t *Tree) Attach(ctx context.Context, slice string, pids []int) (*Moved, error) {
 	if err := t.ready(slice); err != nil {
 		return nil, err
@@ -47,6 +49,12 @@ func (t *Tree) Attach(ctx context.Context, slice string, pids []int) (*Moved, er
 	w := &walk{Tree: t, known: map[int]uint64{}, groups: map[int]bool{}, sessions: map[int]bool{}}
 	if err := w.seed(pids); err != nil {
 		return nil, err
+	}
+	if text, err := read(t.host.FS, "/proc/uptime"); err == nil {
+		var up float64
+		if _, err := fmt.Sscan(text, &up); err == nil {
+			w.begun = uint64(up * 100) // ticks of USER_HZ
+		}
 	}
 	for _, h := range t.host.Hierarchies {
 		w.want = append(w.want, t.folder(h, slice))
@@ -116,6 +124,8 @@ type walk struct {
 	groups   map[int]bool   // process groups of the tree
 	sessions map[int]bool   // sessions of the tree
 	first    uint64         // start of the oldest seed
+	begun    uint64         // start of a process that would be born as the walk begins
+	old      []string       // where the first seed was
 	want     []string       // folder per hierarchy
 	seen     []int          // alive in the last pass
 	outside  []int
@@ -138,6 +148,9 @@ func (w *walk) seed(pids []int) error {
 			return refuse("PID 1 is the init of this machine; it is never moved")
 		}
 		w.known[pid] = p.start
+		if w.old == nil {
+			w.old = w.host.placed(p.alive)
+		}
 		if w.first == 0 || p.start < w.first {
 			w.first = p.start
 		}
@@ -171,7 +184,9 @@ func (w *walk) grow(table map[int]process) {
 			parent, ok := table[p.parent]
 			child := ok && w.is(p.parent, table) && parent.start <= p.start
 			orphan := p.parent == 1 && callers[p.session] && p.session > 1 && p.start >= w.first && w.knownIn(p.pgrp)
-			if child || w.sessions[p.session] || w.groups[p.pgrp] || orphan {
+			lost := p.parent == 1 && w.begun > 0 && p.start >= w.begun && !alive(p.session) && !alive(p.pgrp) &&
+				!p.gone() && slices.Equal(w.host.placed(p.alive), w.old)
+			if child || w.sessions[p.session] || w.groups[p.pgrp] || orphan || lost {
 				w.known[pid] = p.start
 				changed = true
 			}
@@ -199,7 +214,7 @@ func (w *walk) pass(table map[int]process, m *Moved) (outside int, last error) {
 	slices.SortFunc(todo, func(a, b process) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid)) })
 	w.seen, w.outside = w.seen[:0], w.outside[:0]
 	for _, p := range todo {
-		at := w.host.placed(p.pid)
+		at := w.host.placed(p.alive)
 		if at == nil {
 			continue // it has ended
 		}
@@ -258,8 +273,11 @@ func (w *walk) move(p process, at []string) error {
 // result looks a last time where every process of the tree is.
 func (w *walk) result() (inside, outside []int) {
 	for _, pid := range w.seen {
-		at := w.host.placed(pid)
 		p, err := w.host.process(pid)
+		at := w.host.placed(p.alive)
+		if now, again := w.host.process(pid); again != nil || now.gone() {
+			continue // it ended while it was looked at
+		}
 		switch {
 		case at == nil || err != nil || p.gone() || p.start != w.known[pid]:
 		case slices.Equal(at, w.want):

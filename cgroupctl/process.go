@@ -14,12 +14,20 @@ type process struct {
 	pid, parent, pgrp, session int
 	state                      byte
 	kernel                     bool   // a kernel thread
+	exiting                    bool   // its first thread is on its way out
+	threads                    int
+	alive                      int // a thread that runs; 0 when all have ended
 	start                      uint64 // clock ticks after boot: tells a process from a later one of the same PID
 }
 
-func (p process) gone() bool { return p.state == 'Z' || p.state == 'X' }
+// gone reports whether a process has ended. On v1 it is back in / by then.
+func (p process) gone() bool { return p.alive == 0 }
 
-const flagKernelThread = 0x00200000 // PF_KTHREAD
+// Flags of a task, include/linux/sched.h.
+const (
+	flagExiting      = 0x00000004
+	flagKernelThread = 0x00200000
+)
 
 func parseStat(b []byte) (process, error) {
 	// The name may hold anything, spaces and parentheses too: the last ) ends it.
@@ -38,12 +46,15 @@ func parseStat(b []byte) (process, error) {
 	for _, n := range []struct {
 		text []byte
 		to   *int
-	}{{bytes.TrimSpace(b[:open]), &p.pid}, {f[1], &p.parent}, {f[2], &p.pgrp}, {f[3], &p.session}, {f[6], &flags}} {
+	}{{bytes.TrimSpace(b[:open]), &p.pid}, {f[1], &p.parent}, {f[2], &p.pgrp}, {f[3], &p.session}, {f[6], &flags}, {f[17], &p.threads}} {
 		if *n.to, err = strconv.Atoi(string(n.text)); err != nil {
 			return process{}, err
 		}
 	}
-	p.kernel = flags&flagKernelThread != 0
+	p.kernel, p.exiting = flags&flagKernelThread != 0, flags&flagExiting != 0
+	if p.state != 'Z' && p.state != 'X' && !p.exiting {
+		p.alive = p.pid
+	}
 	p.start, err = strconv.ParseUint(string(f[19]), 10, 64)
 	return p, err
 }
@@ -53,7 +64,23 @@ func (h *Host) process(pid int) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	return parseStat(b)
+	p, err := parseStat(b)
+	if err == nil && p.gone() && p.threads > 1 {
+		// The first thread may end before the others do; then those tell where the
+		// process is.
+		names, _ := h.FS.Folders("/proc/" + strconv.Itoa(pid) + "/task")
+		for _, n := range names {
+			b, err := h.FS.ReadFile("/proc/" + strconv.Itoa(pid) + "/task/" + n + "/stat")
+			if err != nil {
+				continue
+			}
+			if thread, err := parseStat(b); err == nil && !thread.gone() {
+				p.alive = thread.pid
+				break
+			}
+		}
+	}
+	return p, err
 }
 
 // processes returns the process table; what ends during the walk is left out.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package cgroupctl
+
+const raceDetector = false
