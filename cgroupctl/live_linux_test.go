@@ -127,8 +127,11 @@ func TestLiveApplyWritesWhatTheFileSaysAndThenNothing(t *testing.T) {
 	}
 	// From any limits to any others, burst and quota crossing each other.
 	for _, change := range [][2]string{
-		{"ceiling: 1.0, burst: 0.2", "ceiling: 0.1, burst: 1.0"}, {"ceiling: 1.0, burst: 0.2", "ceiling: 1.9, burst: 0.9"},
-		{"ceiling: 1.0, burst: 0.2", "ceiling: 0.05"}, {", ceiling: 1.0, burst: 0.2", ""}, {"256M, ceiling: 1.0, burst: 0.2", "200M, ceiling: 0.5, burst: 0.5"},
+		{"ceiling: 1.0, burst: 0.2", "ceiling: 0.1, burst: 1.0"},
+		{"ceiling: 1.0, burst: 0.2", "ceiling: 1.9, burst: 0.9"},
+		{"ceiling: 1.0, burst: 0.2", "ceiling: 0.05"},
+		{", ceiling: 1.0, burst: 0.2", ""},
+		{"256M, ceiling: 1.0, burst: 0.2", "200M, ceiling: 0.5, burst: 0.5"},
 	} {
 		next, err := liveTree(strings.Replace(text, change[0], change[1], 1))
 		if err != nil {
@@ -206,7 +209,7 @@ func rounds(host, guest int) int {
 
 func TestLiveAttachOfAForkingTreeLeavesNobodyOutside(t *testing.T) {
 	tree, _ := live(t, liveOnline+"")
-	n := rounds(100, 5)
+	n := rounds(100, 3)
 	var times []time.Duration
 	for round := range n {
 		token := fmt.Sprintf("%d-%d", os.Getpid(), round)

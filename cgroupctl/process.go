@@ -13,10 +13,10 @@ import (
 type process struct {
 	pid, parent, pgrp, session int
 	state                      byte
-	kernel                     bool   // a kernel thread
-	exiting                    bool   // its first thread is on its way out
+	kernel                     bool // a kernel thread
+	exiting                    bool // its first thread is on its way out
 	threads                    int
-	alive                      int // a thread that runs; 0 when all have ended
+	alive                      int    // a thread that runs; 0 when all have ended
 	start                      uint64 // clock ticks after boot: tells a process from a later one of the same PID
 }
 

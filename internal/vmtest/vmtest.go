@@ -47,10 +47,10 @@ type Result struct {
 var ErrMissing = errors.New("no guest can be booted")
 
 // Install is the command that brings what Boot needs.
-const Install = ".ci/run install (qemu-system-x86 and a kernel unpacked to the cache folder)"
+const Install = ".ci/run install kernel"
 
 // Kernel returns the newest kernel image below the cache folder, where
-// .ci/run install unpacks it; WXOPS_VM_KERNEL names another one.
+// .ci/run kernel unpacks it; WXOPS_VM_KERNEL names another one.
 func Kernel() (string, error) {
 	if k := os.Getenv("WXOPS_VM_KERNEL"); k != "" {
 		return k, nil
