@@ -96,6 +96,99 @@ func TestDocumentsOfAnotherVersionAreRefused(t *testing.T) {
 	}
 }
 
+// TestFormatsListEveryKey keeps the tables of docs/formats.md current: they are
+// written from the Go types, so that no key goes without a line.
+func TestFormatsListEveryKey(t *testing.T) {
+	const begin, end = "<!-- kinds: written by go test ./cmd/wxops -update -->\n", "<!-- end of kinds -->"
+	file := filepath.Join(root, "docs", "formats.md")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has lost its marks for the list of kinds", file)
+	}
+	var b strings.Builder
+	for _, k := range kinds() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s: `%s`.\n\n| Key | Type | Meaning |\n|---|---|---|\n", k.Name, k.Title, k.Schema())
+		keyRows(&b, reflect.TypeOf(k.Data), "")
+	}
+	want := head + begin + b.String() + "\n" + end + tail
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		text = []byte(want)
+	}
+	if string(text) != want {
+		t.Errorf("%s is not current; go test ./cmd/wxops -update rewrites its tables", file)
+	}
+}
+
+// keyRows writes a row for each key of a struct and of what it contains.
+func keyRows(b *strings.Builder, t reflect.Type, path string) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.IsExported() && !f.Anonymous || name == "-" {
+			continue
+		}
+		if f.Anonymous && name == "" {
+			keyRows(b, f.Type, path)
+			continue
+		}
+		word, below := keyType(f.Type)
+		if strings.Contains(f.Tag.Get("json"), ",omit") {
+			word += ", may be absent"
+		}
+		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", path, name, word, strings.ReplaceAll(f.Tag.Get("doc"), "|", "\\|"))
+		switch {
+		case below == nil:
+		case f.Type.Kind() == reflect.Slice:
+			keyRows(b, below, path+name+"[].")
+		case f.Type.Kind() == reflect.Map:
+			keyRows(b, below, path+name+".*.")
+		default:
+			keyRows(b, below, path+name+".")
+		}
+	}
+}
+
+// keyType names a type as JSON has it, and the struct inside it if there is one.
+func keyType(t reflect.Type) (word string, below reflect.Type) {
+	if t == reflect.TypeFor[time.Time]() {
+		return "time", nil
+	}
+	if t.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()) {
+		return "string", nil
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		word, below = keyType(t.Elem())
+		return word + " or null", below
+	case reflect.Struct:
+		return "object", t
+	case reflect.Slice, reflect.Array:
+		word, below = keyType(t.Elem())
+		return "list of " + word, below
+	case reflect.Map:
+		word, below = keyType(t.Elem())
+		return "map to " + word, below
+	case reflect.Bool:
+		return "boolean", nil
+	case reflect.String:
+		return "string", nil
+	case reflect.Float32, reflect.Float64:
+		return "number", nil
+	}
+	return "integer", nil
+}
+
 // FuzzRead holds that no bytes make a reader panic, and that what it accepts
 // can be written and is then read as the same data.
 func FuzzRead(f *testing.F) {
