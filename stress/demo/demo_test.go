@@ -2,6 +2,7 @@ package demo
 
 import (
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -154,4 +155,88 @@ func TestRouterRetriesARefusalOnAnotherInstance(t *testing.T) {
 	if tally := full.Tally(time.Time{}, time.Now(), time.Second); tally.Refused != 10 {
 		t.Errorf("the full instance refused %d, want 10", tally.Refused)
 	}
+}
+
+// Oracle: the closed form of M/M/c. P(T > t) of the response time at rate
+// lambda is known, and with it the rate at which it is 1 %.
+func TestTruthOfAnMMcQueue(t *testing.T) {
+	for _, c := range []struct {
+		law   Law
+		bound time.Duration
+	}{
+		{Law{Workers: 8, Service: 10 * time.Millisecond, CV: 1, Queue: 1 << 20}, 100 * time.Millisecond},
+		{Law{Workers: 4, Service: 20 * time.Millisecond, CV: 1, Queue: 1 << 20}, 150 * time.Millisecond},
+	} {
+		want := mmcCapacity(c.law.Workers, c.law.Service.Seconds(), c.bound.Seconds(), 0.01)
+		if got := Truth(c.law, c.bound, 0.01, 0, 3); math.Abs(got/want-1) > 0.01 {
+			t.Errorf("%+v: %.1f/s, want %.1f within 1 %%", c.law, got, want)
+		}
+	}
+}
+
+// Two carryings-out of one law with the same random numbers: the events of a
+// running instance, and the recursion of the simulation.
+func TestRecursionAndEventsAgree(t *testing.T) {
+	for _, law := range []Law{
+		{Workers: 3, Service: 10 * time.Millisecond, CV: 1, Queue: 5},
+		{Workers: 8, Service: 20 * time.Millisecond, CV: 0.5, Queue: 64, PerBusy: 0.02},
+		{Workers: 1, Service: 3 * time.Millisecond, CV: 1.7, Queue: 0},
+	} {
+		const n = 20_000
+		rate := 0.95 * float64(law.Workers) / law.Service.Seconds()
+		tally := func(run func(take func(time.Duration))) map[time.Duration]int {
+			m := map[time.Duration]int{}
+			run(func(r time.Duration) { m[r]++ })
+			return m
+		}
+		process := func() *arrivals { return &arrivals{rate: rate, total: 2 * rate, rng: rand.New(rand.NewPCG(9, 1))} }
+		recursion := tally(func(take func(time.Duration)) { workload(law, process(), rand.New(rand.NewPCG(9, 2)), n, take) })
+		events := tally(func(take func(time.Duration)) {
+			q := queue{law: law, rng: rand.New(rand.NewPCG(9, 2)), virtual: true, served: func(j *job) { take(j.due - j.arrived) }}
+			a := process()
+			for range n {
+				if q.arrive(a.next()) == nil {
+					take(refusal)
+				}
+			}
+			q.advance(time.Hour)
+		})
+		if !maps.Equal(recursion, events) {
+			t.Errorf("%+v: %d and %d different response times, %d and %d refused", law, len(recursion), len(events), recursion[refusal], events[refusal])
+		}
+	}
+}
+
+func TestRoundRobinRaisesCapacity(t *testing.T) {
+	law := Law{Workers: 8, Service: 20 * time.Millisecond, CV: 1, Queue: 1 << 20}
+	poisson := Truth(law, 150*time.Millisecond, 0.01, 0, 3)
+	dealt := Truth(law, 150*time.Millisecond, 0.01, 640, 3)
+	if gain := dealt/poisson - 1; gain < 0.01 || gain > 0.06 {
+		t.Errorf("%.1f/s dealt out in turn against %.1f/s: %.1f %%, want 1 to 6 %%", dealt, poisson, 100*gain)
+	}
+}
+
+// mmcCapacity is the rate at which a share miss of the responses of an M/M/c
+// queue takes longer than bound.
+func mmcCapacity(c int, service, bound, miss float64) float64 {
+	mu := 1 / service
+	low, high := 0.0, float64(c)*mu
+	for range 60 {
+		lambda := (low + high) / 2
+		a := lambda / mu
+		b := 1.0
+		for k := 1.0; k <= float64(c); k++ {
+			b = a * b / (k + a*b)
+		}
+		wait := b / (1 - a/float64(c)*(1-b)) // Erlang C
+		theta := float64(c)*mu - lambda      // decay of the wait
+		// T = S + W, S exponential with mu, W with theta with probability wait.
+		p := (1-wait)*math.Exp(-mu*bound) + wait*(theta*math.Exp(-mu*bound)-mu*math.Exp(-theta*bound))/(theta-mu)
+		if p > miss {
+			high = lambda
+		} else {
+			low = lambda
+		}
+	}
+	return low
 }

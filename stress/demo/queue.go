@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"time"
 )
@@ -10,7 +9,7 @@ import (
 // instance.
 type job struct {
 	arrived, started, due time.Duration
-	done                  chan struct{} // closed once the request is due
+	done                  chan struct{} // closed once the request is due; nil in a virtual queue
 }
 
 // queue is the law of an instance carried out in virtual time: the next
@@ -20,8 +19,9 @@ type job struct {
 type queue struct {
 	law     Law
 	rng     *rand.Rand
+	virtual bool // nobody waits for a job
 	waiting []*job
-	busy    jobHeap
+	busy    []*job // heap, due first on top
 
 	served    func(*job)    // called for each request when it is done
 	busyTime  time.Duration // worker time of the requests done
@@ -32,11 +32,13 @@ type queue struct {
 // and arrive must not decrease.
 func (q *queue) advance(t time.Duration) {
 	for len(q.busy) > 0 && q.busy[0].due <= t {
-		j := heap.Pop(&q.busy).(*job)
+		j := q.pop()
 		q.busyTime += j.due - j.started
 		q.startedAt -= j.started
 		q.served(j)
-		close(j.done)
+		if !q.virtual {
+			close(j.done)
+		}
 		if len(q.waiting) > 0 {
 			next := q.waiting[0]
 			q.waiting = q.waiting[1:]
@@ -52,7 +54,10 @@ func (q *queue) arrive(t time.Duration) *job {
 	if len(q.busy) == q.law.Workers && len(q.waiting) >= q.law.Queue {
 		return nil
 	}
-	j := &job{arrived: t, done: make(chan struct{})}
+	j := &job{arrived: t}
+	if !q.virtual {
+		j.done = make(chan struct{})
+	}
 	if len(q.busy) < q.law.Workers {
 		q.begin(j, t)
 	} else {
@@ -65,7 +70,7 @@ func (q *queue) begin(j *job, t time.Duration) {
 	j.started = t
 	j.due = t + q.law.draw(q.rng, len(q.busy), len(q.waiting))
 	q.startedAt += t
-	heap.Push(&q.busy, j)
+	q.push(j)
 }
 
 // workerTime returns the time that workers have been busy until t, which must
@@ -74,16 +79,35 @@ func (q *queue) workerTime(t time.Duration) time.Duration {
 	return q.busyTime + time.Duration(len(q.busy))*t - q.startedAt
 }
 
-// jobHeap has the request that is due first on top.
-type jobHeap []*job
+// push and pop are those of a binary heap; container/heap would call its
+// methods through an interface, which takes twice the time of the rest.
+func (q *queue) push(j *job) {
+	q.busy = append(q.busy, j)
+	for i := len(q.busy) - 1; i > 0; {
+		up := (i - 1) / 2
+		if q.busy[up].due <= q.busy[i].due {
+			return
+		}
+		q.busy[up], q.busy[i] = q.busy[i], q.busy[up]
+		i = up
+	}
+}
 
-func (h jobHeap) Len() int           { return len(h) }
-func (h jobHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h jobHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *jobHeap) Push(x any)        { *h = append(*h, x.(*job)) }
-func (h *jobHeap) Pop() any {
-	old := *h
-	j := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return j
+func (q *queue) pop() *job {
+	top, last := q.busy[0], len(q.busy)-1
+	q.busy[0] = q.busy[last]
+	q.busy = q.busy[:last]
+	for i := 0; ; {
+		least := i
+		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
+			if q.busy[child].due < q.busy[least].due {
+				least = child
+			}
+		}
+		if least == i {
+			return top
+		}
+		q.busy[i], q.busy[least] = q.busy[least], q.busy[i]
+		i = least
+	}
 }
