@@ -44,6 +44,7 @@ much of the service is needed.`,
 	}
 	add(groupCapacity, newStress(s))
 	add(groupResources, newSlice(s))
+	add(groupPlanning, newForecast(s))
 	add(groupHelp, newDoctor(s), newSchema(s), newCompletion(s), newVersion(s))
 	return root
 }

@@ -16,6 +16,7 @@ func kinds() []doc.Kind {
 	return []doc.Kind{
 		kindCurve, kindLoad,
 		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
+		kindForecast,
 	}
 }
 

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/forecast"
+	"github.com/wxops/wxops/internal/chart"
+	"github.com/wxops/wxops/internal/cli"
+)
+
+// bandColumns are the CSV names of the bounds, as lo80,hi80.
+func bandColumns(f *forecast.Forecast) []string {
+	var out []string
+	for _, b := range f.Bands {
+		level := strconv.FormatFloat(math.Round(b.Level*1e6)/1e4, 'g', -1, 64)
+		out = append(out, "lo"+level, "hi"+level)
+	}
+	return out
+}
+
+// csvField quotes what CSV must have quoted.
+func csvField(s string) string {
+	if strings.ContainsAny(s, ",\"\r\n") || strings.HasPrefix(s, " ") {
+		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+	}
+	return s
+}
+
+func writeForecastCSV(w io.Writer, forecasts []*forecast.Forecast) error {
+	b := bufio.NewWriterSize(w, 1<<16)
+	fmt.Fprintf(b, "series,h,t,mean,%s,peak_q95\n", strings.Join(bandColumns(forecasts[0]), ","))
+	var row []byte
+	for _, f := range forecasts {
+		name := csvField(f.Series.Name)
+		for i, v := range f.Mean {
+			row = append(row[:0], name...)
+			row = append(row, ',')
+			row = strconv.AppendInt(row, int64(i+1), 10)
+			row = append(row, ',')
+			row = append(row, stepName(f, i+1)...)
+			row = append(row, ',')
+			row = strconv.AppendFloat(row, v, 'g', 7, 64)
+			for _, band := range f.Bands {
+				row = append(row, ',')
+				row = strconv.AppendFloat(row, band.Low[i], 'g', 7, 64)
+				row = append(row, ',')
+				row = strconv.AppendFloat(row, band.High[i], 'g', 7, 64)
+			}
+			row = append(row, ',')
+			if f.PeakQ95 != nil {
+				row = strconv.AppendFloat(row, f.PeakQ95[i], 'g', 7, 64)
+			}
+			row = append(row, '\n')
+			if _, err := b.Write(row); err != nil {
+				return err
+			}
+		}
+	}
+	return b.Flush()
+}
+
+// forecastFigure draws the end of the history and the fan after it. X counts
+// hours from the origin, steps where there is no clock.
+func forecastFigure(f *forecast.Forecast) chart.Figure {
+	unit, step := "steps", 1.0
+	if f.Series.Step > 0 {
+		unit, step = "h", f.Series.Step.Hours()
+		if step >= 24 {
+			unit, step = "days", step/24
+		}
+	}
+	n := len(f.Series.Values)
+	past := f.Series.Values[max(0, n-2*len(f.Mean)):]
+	var px, fx []float64
+	for i := range past {
+		px = append(px, step*float64(i-len(past)+1))
+	}
+	for i := range f.Mean {
+		fx = append(fx, step*float64(i+1))
+	}
+	fig := chart.Figure{
+		Title: "forecast of " + f.Series.Name,
+		About: fmt.Sprintf("%d steps of history and %d steps of forecast with its intervals", len(past), len(f.Mean)),
+		X:     chart.Axis{Label: "from now", Unit: unit},
+		Series: []chart.Series{
+			{Name: "history", X: px, Y: past},
+			{Name: "forecast", X: fx, Y: f.Mean, Role: chart.Good},
+		},
+		Rules: []chart.Rule{{Name: "now", Value: 0, Vertical: true}},
+	}
+	for i := len(f.Bands) - 1; i >= 0; i-- {
+		b := f.Bands[i]
+		fig.Bands = append(fig.Bands, chart.Interval{Name: fmt.Sprintf("%g %%", math.Round(b.Level*1e4)/100), X: fx, Low: b.Low, High: b.High})
+	}
+	return fig
+}
+
+func writeForecastSVG(w io.Writer, f *forecast.Forecast) error {
+	_, err := w.Write(forecastFigure(f).SVG(960, 420))
+	return err
+}
+
+// drawFigure prints a figure as wide as the terminal.
+func drawFigure(s *cli.IO, f chart.Figure) error {
+	w, _ := s.Size()
+	const h = 14
+	g := chart.NewGrid(w, h)
+	f.Draw(g, 0, 0, w, h, false)
+	_, err := fmt.Fprintf(s.Out, "%s\n%s\n", f.Title, g.String())
+	return err
+}
+
+func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
+	if len(forecasts) == 1 {
+		if err := drawFigure(s, forecastFigure(forecasts[0])); err != nil {
+			return err
+		}
+	}
+	level := 0.0
+	head := []string{"SERIES", ">STEPS", ">MEAN", ">PEAK", ">PEAK Q95", ">LOW", ">HIGH", ">MASE", "MODELS"}
+	t := cli.NewTable(head...)
+	for _, f := range forecasts {
+		b := f.Bands[len(f.Bands)-1]
+		level = b.Level
+		sum := 0.0
+		for _, v := range f.Mean {
+			sum += v / float64(len(f.Mean))
+		}
+		peak := "-"
+		if f.PeakQ95 != nil {
+			peak = short(slices.Max(f.PeakQ95))
+		}
+		chosen := 0
+		for _, m := range f.Models {
+			if m.Chosen {
+				chosen++
+			}
+		}
+		t.Row(f.Series.Name, len(f.Mean), short(sum), short(slices.Max(f.Mean)), peak, short(slices.Min(b.Low)), short(slices.Max(b.High)),
+			fmt.Sprintf("%.2f", f.Backtest.MASE), fmt.Sprintf("%d of %d", chosen, len(f.Models)))
+	}
+	t.Note("PEAK Q95: the highest day peak, not passed in 95 %% of cases. LOW, HIGH: widest ends of the %.0f %% interval.", level*100)
+	t.Note("MASE: error in backtests relative to the seasonal naive forecast. In the unit of the series.")
+	return t.Write(s.Out)
+}
+
+// short writes a number with the digits a forecast deserves.
+func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+
+// explainForecast says what a forecast rests on.
+func explainForecast(s *cli.IO, forecasts []*forecast.Forecast, name string) error {
+	var names []string
+	for _, f := range forecasts {
+		if f.Series.Name != name {
+			names = append(names, f.Series.Name)
+			continue
+		}
+		if err := drawFigure(s, forecastFigure(f)); err != nil {
+			return err
+		}
+		seasons := "no season"
+		if f.Short > 1 {
+			seasons = fmt.Sprintf("season of %d steps", f.Short)
+			if f.Long > 1 {
+				seasons = fmt.Sprintf("seasons of %d and %d steps", f.Short, f.Long)
+			}
+		}
+		fmt.Fprintf(s.Out, "history    %d steps, from %s to %s, %s\n", len(f.Series.Values), short(f.HistoryMin), short(f.HistoryMax), seasons)
+		fmt.Fprintf(s.Out, "backtests  %d origins, %d steps each: mean error %s, bias %s, %.2f of the seasonal naive steps\n",
+			f.Backtest.Windows, f.Backtest.Steps, short(f.Backtest.MAE), short(f.Backtest.Bias), f.Backtest.MASE)
+		fmt.Fprint(s.Out, "choice     the median of the models whose error is within the band of the best; see docs/formulas.md\n")
+		ranked := slices.Clone(f.Models)
+		slices.SortStableFunc(ranked, func(a, b forecast.ModelScore) int {
+			switch {
+			case a.Ratio < b.Ratio:
+				return -1
+			case a.Ratio > b.Ratio:
+				return 1
+			}
+			return 0
+		})
+		t := cli.NewTable("MODEL", ">ERROR TO BEST", "USED")
+		for _, m := range ranked {
+			used := "no"
+			if m.Chosen {
+				used = "yes"
+			}
+			t.Row(m.Name, fmt.Sprintf("%.3f", m.Ratio), used)
+		}
+		return t.Write(s.Out)
+	}
+	e := cli.Usagef("--explain %q is not a series of the input", name)
+	if near := cli.Closest(name, names, 1); len(near) > 0 {
+		return e.WithHint("--explain %q", near[0])
+	}
+	return e
+}
+
+func newForecastBacktest(s *cli.IO) *cobra.Command {
+	var in seriesInput
+	var model modelFlags
+	var out cli.Output
+	cmd := &cobra.Command{
+		Use:   "backtest FILE...",
+		Short: "Print what the chosen models would have said before",
+		Long: `Backtest forecasts every history from nine origins inside it, with models fitted
+on what came before, and prints the errors, the coverage of the intervals and
+the pool that was chosen.`,
+		Example: `  wxops forecast backtest metrics.csv
+  wxops forecast backtest metrics.csv --horizon 2d -o csv
+  zcat metrics.csv.gz | wxops forecast backtest - --levels 90`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.Check(); err != nil {
+				return err
+			}
+			series, warnings, inputs, err := in.read(cmd.Context(), s, args)
+			printWarnings(s, warnings)
+			if err != nil {
+				return err
+			}
+			forecasts, more, err := model.forecastAll(cmd.Context(), s, series)
+			printWarnings(s, more)
+			if err != nil {
+				return err
+			}
+			warnings = append(warnings, more...)
+			if out.Format == "json" || out.Format == "yaml" {
+				err = printForecasts(s, &out, forecasts, warnings, inputs)
+			} else {
+				err = out.Print(s.Out, nil, func() *cli.Table { return backtestTable(forecasts) })
+			}
+			if err != nil {
+				return err
+			}
+			return model.strictly(warnings)
+		},
+	}
+	in.addFlags(cmd)
+	model.addFlags(cmd)
+	out.AddFlag(cmd, "table", "csv", "json", "yaml")
+	return cmd
+}
+
+func backtestTable(forecasts []*forecast.Forecast) *cli.Table {
+	head := []string{"SERIES", ">ORIGINS", ">STEPS", ">MAE", ">BIAS", ">MASE"}
+	for _, b := range forecasts[0].Bands {
+		head = append(head, fmt.Sprintf(">COVERAGE %g", math.Round(b.Level*1e4)/100))
+	}
+	t := cli.NewTable(append(head, "POOL")...)
+	for _, f := range forecasts {
+		row := []any{f.Series.Name, f.Backtest.Windows, f.Backtest.Steps, short(f.Backtest.MAE), short(f.Backtest.Bias), fmt.Sprintf("%.3f", f.Backtest.MASE)}
+		for i := range f.Bands {
+			c := 0.0
+			if i < len(f.Backtest.Coverage) {
+				c = f.Backtest.Coverage[i]
+			}
+			row = append(row, fmt.Sprintf("%.3f", c))
+		}
+		var pool []string
+		for _, m := range f.Models {
+			if m.Chosen {
+				pool = append(pool, m.Name)
+			}
+		}
+		t.Row(append(row, strings.Join(pool, " "))...)
+	}
+	return t
+}

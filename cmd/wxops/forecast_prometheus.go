@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxops/wxops/forecast"
+	"github.com/wxops/wxops/internal/cli"
+)
+
+// Prometheus refuses answers of more than 11,000 points a series
+// (prometheus.io/docs, HTTP API, "Range queries").
+const pointsPerQuery = 10_000
+
+// fetch asks a Prometheus server for the history, in pieces that it accepts.
+func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) error {
+	base, err := url.Parse(f.prometheus)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return cli.Usagef("--prometheus %q is not an http URL", f.prometheus).WithHint("--prometheus http://127.0.0.1:9090")
+	}
+	step := f.step
+	if step == 0 {
+		step = time.Hour
+	}
+	if step < time.Second || f.since < step {
+		return cli.Usagef("--since %s holds no step of %s; a step is at least 1s", f.since, step).WithHint("--since 672h --step 1h")
+	}
+	end := time.Now().UTC().Truncate(step)
+	start := end.Add(-f.since)
+	progress := cli.NewProgress(s, "query")
+	defer progress.Done()
+	piece := step * pointsPerQuery
+	pieces := int((f.since + piece - 1) / piece)
+	for i, from := 0, start; !from.After(end); i, from = i+1, from.Add(piece) {
+		to := from.Add(piece - step)
+		if to.After(end) {
+			to = end
+		}
+		query := url.Values{
+			"query": {f.query}, "start": {stampSeconds(from)}, "end": {stampSeconds(to)},
+			"step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},
+		}
+		body, err := ask(ctx, strings.TrimSuffix(base.String(), "/")+"/api/v1/query_range", query)
+		if err != nil {
+			return err
+		}
+		if err := in.Add(f.prometheus, bytes.NewReader(body)); err != nil {
+			return cli.Usagef("the query has no usable answer").WithCause(err).WithHint("try the query in the server's own page")
+		}
+		progress.Update(i+1, pieces)
+	}
+	return nil
+}
+
+func stampSeconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+
+const (
+	queryTries   = 4
+	queryBackoff = 250 * time.Millisecond // doubled after each try
+	queryBytes   = 1 << 30
+)
+
+// ask posts the form and returns the body; it tries again where the server was
+// not there or busy.
+func ask(ctx context.Context, address string, form url.Values) ([]byte, error) {
+	client := http.Client{Timeout: 2 * time.Minute}
+	var last error
+	for try := range queryTries {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(queryBackoff << try):
+			}
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+		if err != nil {
+			return nil, cli.Usagef("cannot ask %q", address).WithCause(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		answer, err := client.Do(request)
+		if err != nil {
+			last = err
+			continue
+		}
+		body, err := io.ReadAll(io.LimitReader(answer.Body, queryBytes))
+		_ = answer.Body.Close() // all of it is read
+		switch {
+		case err != nil:
+			last = err
+		case answer.StatusCode == http.StatusBadRequest || answer.StatusCode == http.StatusUnprocessableEntity:
+			return nil, cli.Usagef("the server refuses the query").WithCause(fmt.Errorf("%s: %.300s", answer.Status, body)).WithHint("try the query in the server's own page")
+		case answer.StatusCode == http.StatusOK:
+			return body, nil
+		default:
+			last = fmt.Errorf("%s: %.200s", answer.Status, body)
+			if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
+				return nil, cli.Failf("cannot ask %s", address).WithCause(last)
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, cli.Failf("cannot ask %s after %d tries", address, queryTries).WithCause(last).WithHint("is the server up? try curl %s", address)
+}

@@ -1,0 +1,262 @@
+package forecast
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// The penalty of the autoregressions, as a share of the variance of a column.
+const (
+	slightRidge = 1e-5 // keeps the solve stable, changes nothing else
+	firmRidge   = 1e-2 // pulls coefficients together where lags say the same
+)
+
+// builder adds models in one scale to the pool of an engine.
+type builder struct {
+	e     *engine
+	scale scale
+	x     []float64 // the history in the scale
+	tag   string
+	bases map[baseKey]*baseline
+}
+
+type baseKey struct {
+	period int
+	rate   float64
+}
+
+// build makes the pool: which models stand in it depends on the seasonal
+// periods and the length of the history alone.
+func (e *engine) build() {
+	if e.short >= fineDay && e.short%24 == 0 {
+		e.addCoarse(e.short / 24)
+	}
+	for _, sc := range scalesFor(e.y) {
+		b := &builder{e: e, scale: sc, x: sc.forward(e.y), tag: "level", bases: map[baseKey]*baseline{}}
+		if sc.log {
+			b.tag = "log"
+		}
+		switch {
+		case e.short >= fineDay:
+			b.fine()
+		case e.short == 7:
+			b.daily()
+		case e.short > 1:
+			b.hourly()
+		default:
+			b.weekly()
+		}
+	}
+}
+
+// fineDay is the number of steps of a season from which it is forecast in
+// buckets of a 24th as well.
+const fineDay = 48
+
+// scalesFor returns the scales a history may be modelled in: level always, log
+// for what is nowhere negative.
+func scalesFor(y []float64) []scale {
+	scales := []scale{{}}
+	low, high := slices.Min(y), slices.Max(y)
+	if low < 0 || high <= 0 {
+		return scales
+	}
+	sc := scale{log: true}
+	if m := median(y); low < 0.01*m || low <= 0 {
+		sc.shift = max(0.1*m, 1e-3*high) // zeros would be far below everything else
+	}
+	return append(scales, sc)
+}
+
+// first is the shortest prefix that a model is fitted on.
+func (b *builder) first() int { return b.e.cuts[0] }
+
+func (b *builder) base(period int, rate float64) *baseline {
+	k := baseKey{period, rate}
+	if b.bases[k] == nil {
+		b.bases[k] = newBaseline(b.scale, b.x, period, rate)
+	}
+	return b.bases[k]
+}
+
+func (b *builder) add(m model) { b.e.models = append(b.e.models, m) }
+
+// half returns the weight ratio of neighbouring rows whose weight halves in so
+// many steps.
+func half(steps float64) float64 { return math.Exp2(-1 / steps) }
+
+// usable returns the lags that leave two rows for each row they take, ascending
+// and once each.
+func (b *builder) usable(period int, lags []int) []int {
+	limit := (b.first() - period) / 2
+	var out []int
+	for _, l := range lags {
+		if l > 0 && l <= limit && !slices.Contains(out, l) {
+			out = append(out, l)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// ar adds autoregressions, one for each set of lags, on the history less its
+// profile (period 0: none).
+func (b *builder) ar(label string, period int, rate, decay, ridge float64, sets ...[]int) {
+	if b.first() < 2*period+4 {
+		return
+	}
+	var union []int
+	usable := make([][]int, len(sets))
+	for i := range sets {
+		usable[i] = b.usable(period, sets[i])
+		union = b.usable(period, append(union, usable[i]...))
+	}
+	if len(union) == 0 {
+		return
+	}
+	base := b.base(period, rate)
+	cuts := make([]int, len(b.e.cuts))
+	for i, c := range b.e.cuts {
+		cuts[i] = max(c-base.first, 0)
+	}
+	g := newGram(base.z[base.first:], union, cuts, decay)
+	for i, set := range usable {
+		columns := make([]int, len(set))
+		for j, l := range set {
+			columns[j] = slices.Index(union, l)
+		}
+		name := b.tag + "/" + label
+		if len(sets) > 1 {
+			name = fmt.Sprintf("%s#%d", name, i+1)
+		}
+		b.add(&regression{label: name, base: base, gram: g, columns: columns, ridge: ridge, fits: make([]*linear, len(cuts))})
+	}
+}
+
+// repeat adds the profile itself: rate 1 is the seasonal naive forecast.
+func (b *builder) repeat(label string, period int, rate float64) {
+	if period > 0 && b.first() > period {
+		b.add(&seasonal{b.tag + "/" + label, b.base(period, rate)})
+	}
+}
+
+// smooth adds exponential smoothing over the profile.
+func (b *builder) smooth(label string, period int, rate, damping float64) {
+	if b.first() < 2*period+3 {
+		return
+	}
+	n := len(b.e.cuts)
+	b.add(&smoothing{
+		label: b.tag + "/" + label, base: b.base(period, rate), damping: damping, cuts: b.e.cuts,
+		chosen: make([][2]float64, n), levels: make([][]float64, n), slopes: make([][]float64, n),
+	})
+}
+
+// hold adds the profile moved by its latest gap.
+func (b *builder) hold(label string, period int, rate float64, window int, fade float64) {
+	if b.first() > max(period+window, 2*period) {
+		b.add(&held{b.tag + "/" + label, b.base(period, rate), window, fade})
+	}
+}
+
+// hourly is the pool for a day of 2 to 47 steps, with a week on top where the
+// history shows it.
+func (b *builder) hourly() {
+	day, week := b.e.short, b.e.long
+	last := max(day, week)
+	near := []int{1, 2, 3, day - 1, day, day + 1}
+	all := []int{1, 2, 3, day - 1, day, day + 1, 2 * day, 3 * day, 6 * day}
+	if week > 0 {
+		all = append(all, week-1, week, week+1)
+	}
+	days := []int{1, day, 2 * day, 3 * day, 4 * day, 5 * day, 6 * day, 7 * day, last, 2 * last}
+	month := half(4 * float64(last))
+	b.ar("ar", 0, 0, 1, slightRidge, all, days)
+	b.ar("ar-recent", 0, 0, month, slightRidge, all)
+	if week > 0 {
+		for _, rate := range []float64{0.15, 0.3, 0.5, 1} {
+			b.ar(fmt.Sprintf("week-%g+ar", rate), week, rate, month, slightRidge, near)
+		}
+		b.hold("week-0.3+day", week, 0.3, day, 0.97)
+		b.hold("week-0.3+day-slow", week, 0.3, day, 0.99)
+		b.smooth("week-0.3+level", week, 0.3, 0)
+		b.repeat("week-0.15", week, 0.15)
+		b.repeat("week-0.3", week, 0.3)
+		b.repeat("week-naive", week, 1)
+	}
+	for _, rate := range []float64{0.05, 0.2, 1} {
+		b.ar(fmt.Sprintf("day-%g+ar", rate), day, rate, month, slightRidge, append(near, last))
+	}
+	b.smooth("day-1+level", day, 1, 0)
+	b.smooth("day-0.3+level", day, 0.3, 0)
+	b.hold("day-0.1+day", day, 0.1, day, 0.99)
+}
+
+// fine is the pool for a day of 48 steps and more, beside its buckets.
+func (b *builder) fine() {
+	day, week := b.e.short, b.e.long
+	b.ar("ar", 0, 0, 1, slightRidge, []int{1, 2, 3, 6, 12, day - 1, day, day + 1, 2 * day, week})
+	b.ar("day-0.2+ar", day, 0.2, 1, slightRidge, []int{1, 2, 3, 6, 12, day})
+	b.repeat("day-naive", day, 1)
+	b.repeat("day-0.2", day, 0.2)
+	b.repeat("last", 1, 1)
+	b.smooth("day-0.2+level", day, 0.2, 0)
+	b.smooth("day-1+level", day, 1, 0)
+	b.smooth("level", 0, 0, 0)
+	b.hold("day-0.2+hour", day, 0.2, max(1, day/24), 0.997)
+	b.hold("day-0.2+day", day, 0.2, day, 0.9995)
+	if week > 0 {
+		b.repeat("week-naive", week, 1)
+		b.repeat("week-0.4", week, 0.4)
+	}
+}
+
+// daily is the pool for a week of 7 days; with two years of history the same
+// weekday of the year before counts too.
+func (b *builder) daily() {
+	near := []int{1, 2, 3, 6, 7, 8, 14, 21, 28}
+	year := append([]int{364, 365, 371}, near...)
+	b.ar("ar", 0, 0, 1, slightRidge, near, year)
+	b.ar("ar-recent", 0, 0, half(200), slightRidge, near)
+	for _, rate := range []float64{0.05, 0.1, 0.2, 0.4, 1} {
+		tag := fmt.Sprintf("week-%g", rate)
+		b.ar(tag+"+ar", 7, rate, 1, slightRidge, near, []int{1, 2, 3}, year)
+		b.ar(tag+"+ar-recent", 7, rate, half(120), slightRidge, near)
+		b.smooth(tag+"+level", 7, rate, 0)
+		b.hold(tag+"+week", 7, rate, 7, 1)
+		b.hold(tag+"+month", 7, rate, 28, 1)
+		b.hold(tag+"+fading", 7, rate, 14, 0.97)
+		b.repeat(tag, 7, rate)
+	}
+	if len(b.e.y) > 2*365 {
+		b.repeat("year-naive", 364, 1)
+		b.smooth("year-1+level", 364, 1, 0)
+		b.hold("year-1+month", 364, 1, 28, 1)
+		b.hold("year-0.5+month", 364, 0.5, 28, 1)
+		b.hold("year-1+fading", 364, 1, 7, 0.98)
+	}
+}
+
+// weekly is the pool for weeks, and for any history without a season: a year
+// of 52 steps is tried where the history is long enough.
+func (b *builder) weekly() {
+	near := []int{1, 2, 3, 4}
+	year := []int{1, 2, 3, 4, 52, 53}
+	wide := []int{1, 2, 3, 4, 5, 6, 8, 13, 26, 51, 52, 53, 104}
+	for _, steps := range []float64{50, 100, 200, 400, math.Inf(1)} {
+		decay, tag := half(steps), fmt.Sprintf("-%g", steps)
+		b.ar("ar"+tag, 0, 0, decay, slightRidge, near, year, wide)
+		b.ar("change"+tag, 1, 1, decay, slightRidge, []int{1, 2, 3}, []int{1, 2, 3, 51, 52, 53}, wide)
+		b.ar("ar-firm"+tag, 0, 0, decay, firmRidge, year)
+		b.ar("change-firm"+tag, 1, 1, decay, 3*firmRidge, year)
+		b.ar("year-1+ar"+tag, 52, 1, decay, slightRidge, year[:5])
+		b.ar("year-0.3+ar"+tag, 52, 0.3, decay, slightRidge, year[:5])
+	}
+	b.repeat("last", 1, 1)
+	b.smooth("level", 0, 0, 0)
+	b.smooth("year-1+level", 52, 1, 0)
+	b.smooth("year-0.3+level", 52, 0.3, 0)
+	b.smooth("damped-0.9", 0, 0, 0.9)
+	b.smooth("damped-0.98", 0, 0, 0.98)
+}

@@ -1,0 +1,200 @@
+package forecast
+
+import (
+	"math"
+	"slices"
+)
+
+// Errors of the backtests tell how wide a forecast is (conformal prediction):
+// an error is put on the scale of its horizon and its forecast, all errors so
+// scaled are pooled, and their quantiles are scaled back.
+//
+// The two factors widen the quantiles because the models were chosen on the very
+// windows that the errors come from, and windows overlap; they were set on half
+// of the series of every benchmark set and checked on the other half.
+const (
+	widen     = 1.25
+	widenPeak = 1.3
+)
+
+// spreadModel turns a forecast into quantiles.
+type spreadModel struct {
+	power  float64   // errors grow with forecast^power
+	floor  float64   // least forecast for that purpose
+	growth []float64 // mean scaled error by horizon
+	sorted []float64 // errors on that scale, ascending
+}
+
+// errorsOf fits a spreadModel to the windows of a chosen pool.
+func (e *engine) errorsOf() spreadModel {
+	m := spreadModel{floor: 1e-12}
+	if len(e.y) > 0 {
+		m.floor = max(0.05*meanAbs(e.y), 1e-12)
+	}
+	m.power = e.errorPower(m.floor)
+	steps := e.test
+	sum, count := make([]float64, steps), make([]float64, steps)
+	for _, w := range e.windows {
+		for h, f := range w.median {
+			sum[h] += math.Abs(e.y[w.origin+h]-f) / m.size(f)
+			count[h]++
+		}
+	}
+	// Neighbouring horizons share their errors, over up to a season each way.
+	reach := max(e.short/2, 1)
+	cs, cn := cumulate(sum), cumulate(count)
+	m.growth = make([]float64, e.horizon)
+	for h := range m.growth {
+		if h < steps {
+			r := min(reach, h/2+1)
+			lo, hi := max(0, h-r), min(steps, h+r+1)
+			m.growth[h] = (cs[hi] - cs[lo]) / max(cn[hi]-cn[lo], 1)
+		} else { // beyond what was tested, errors grow as those of a random walk do
+			m.growth[h] = m.growth[steps-1] * math.Sqrt(float64(h+1)/float64(steps))
+		}
+		if h > 0 {
+			m.growth[h] = max(m.growth[h], 0.9*m.growth[h-1]) // later is not much surer
+		}
+		m.growth[h] = max(m.growth[h], 1e-12)
+	}
+	for _, w := range e.windows {
+		for h, f := range w.median {
+			m.sorted = append(m.sorted, (e.y[w.origin+h]-f)/(m.size(f)*m.growth[h]))
+		}
+	}
+	slices.Sort(m.sorted)
+	return m
+}
+
+func (m spreadModel) size(forecast float64) float64 {
+	return math.Pow(max(math.Abs(forecast), m.floor), m.power)
+}
+
+// errorPower chooses how errors scale with the forecast, by the likelihood of
+// Laplace errors: not at all, with its root, or in proportion.
+func (e *engine) errorPower(floor float64) float64 {
+	best, power := math.Inf(1), 0.0
+	for _, p := range []float64{0, 0.5, 1} {
+		sum, logs, n := 0.0, 0.0, 0.0
+		for _, w := range e.windows {
+			for h, f := range w.median {
+				f = max(math.Abs(f), floor)
+				sum += math.Abs(e.y[w.origin+h]-f) / math.Pow(f, p)
+				logs += math.Log(f)
+				n++
+			}
+		}
+		if l := n*math.Log(sum/n+1e-300) + p*logs; l < best {
+			best, power = l, p
+		}
+	}
+	return power
+}
+
+// bounds returns the central interval of level (0..1) around forecast at step h.
+func (m spreadModel) bounds(h int, forecast, level float64) (lo, hi float64) {
+	s := m.size(forecast) * m.growth[h] * widen
+	tail := (1 - level) / 2
+	l, u := quantile(m.sorted, tail), quantile(m.sorted, 1-tail)
+	// A side seen too rarely borrows from the other one.
+	both := (math.Abs(l) + math.Abs(u)) / 2
+	l, u = min(0, (l-both)/2), max(0, (u+both)/2)
+	return forecast + l*s, forecast + u*s
+}
+
+// peakQuantile returns a function that gives, from the path of day d (0 is the
+// first), the quantile q of that day's highest value. Days are cut from the
+// origin on, each e.short steps.
+func (e *engine) peakQuantile(m spreadModel, q float64) func(day int, path []float64) float64 {
+	steps := e.short
+	days := (e.horizon + steps - 1) / steps
+	type miss struct {
+		day int
+		gap float64
+	}
+	var misses []miss
+	sum, count := make([]float64, days), make([]float64, days)
+	for _, w := range e.windows {
+		for d := 0; (d+1)*steps <= len(w.median); d++ {
+			path := slices.Max(w.median[d*steps : (d+1)*steps])
+			peak := slices.Max(e.y[w.origin+d*steps : w.origin+(d+1)*steps])
+			g := (peak - path) / m.size(path)
+			misses = append(misses, miss{d, g})
+			sum[d] += math.Abs(g)
+			count[d]++
+		}
+	}
+	if len(misses) < 4 {
+		return func(day int, path []float64) float64 {
+			best := math.Inf(-1)
+			for i, f := range path {
+				_, hi := m.bounds(day*steps+i, f, 2*q-1)
+				best = max(best, hi)
+			}
+			return best
+		}
+	}
+	growth := make([]float64, days)
+	total, n := 0.0, 0.0
+	for d := range days {
+		total += sum[d]
+		n += count[d]
+	}
+	mean := total / n
+	for d := range growth {
+		if count[d] > 0 { // two windows' worth of the overall mean steadies a day
+			growth[d] = (sum[d] + 4*mean) / (count[d] + 4)
+		} else {
+			growth[d] = growth[max(d-1, 0)] * 1.05
+		}
+		growth[d] = max(growth[d], 1e-12)
+	}
+	gaps := make([]float64, len(misses))
+	for i, v := range misses {
+		gaps[i] = v.gap / growth[v.day]
+	}
+	slices.Sort(gaps)
+	g := quantile(gaps, q)
+	if g > 0 {
+		g *= widenPeak
+	}
+	return func(day int, path []float64) float64 {
+		top := slices.Max(path)
+		return top + g*growth[min(day, days-1)]*m.size(top)
+	}
+}
+
+// quantile of ascending values by linear interpolation at q*(n+1), which errs to
+// the wide side for few values; 0 of none.
+func quantile(sorted []float64, q float64) float64 {
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	at := q*float64(n+1) - 1
+	switch {
+	case at <= 0:
+		return sorted[0]
+	case at >= float64(n-1):
+		return sorted[n-1]
+	}
+	i := int(at)
+	w := at - float64(i)
+	return sorted[i]*(1-w) + sorted[i+1]*w
+}
+
+func cumulate(v []float64) []float64 {
+	out := make([]float64, len(v)+1)
+	for i, x := range v {
+		out[i+1] = out[i] + x
+	}
+	return out
+}
+
+func meanAbs(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += math.Abs(x)
+	}
+	return sum / float64(len(v))
+}
