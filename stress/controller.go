@@ -28,25 +28,32 @@ type Controller struct {
 	windows []window
 	hist    histogram
 	gaps    dispersion
+	surges  surges
 	post    posterior
 
-	phase   Phase
-	base    float64 // offered load of the baseline
-	target  float64
-	last    Decision
-	est     Estimate
-	begun   bool
-	paused  bool
-	start   time.Duration
-	changed time.Duration // of the target
-	fast    Sample        // last guard reading
+	phase       Phase
+	base        float64 // offered load of the baseline
+	target      float64
+	last        Decision
+	est         Estimate
+	begun       bool
+	paused      bool
+	start       time.Duration
+	lastBacklog float64       // at the end of the last window
+	changed     time.Duration // of the target
+	fast        Sample        // last guard reading
 
-	held     float64       // highest rate that was held safely
-	requests float64       // since the first sample
-	missed   float64       // of these, those that missed the objective or failed
-	near     time.Duration // time spent near the estimate
-	capped   int           // windows at the highest rate that can be reached
-	backoffs int
+	degrade, degradeZ  float64       // slow-down per waiting request, and over its standard error
+	held               float64       // highest rate that was held safely
+	requests           float64       // since the first sample
+	missed             float64       // of these, those that missed the objective or failed
+	near               time.Duration // time spent near the estimate
+	capped             int           // windows at the highest rate that can be reached
+	backoffs           int
+	calm               time.Duration // near the estimate since the last of them
+	plateau            int           // guard readings left in which the backlog is kept
+	stalled, disturbed bool          // in this window: the instance stood still; a guard changed the rate
+	draining           bool          // the last window ended with a queue to drain
 }
 
 // A Command is what a person asks of a running test.
@@ -64,10 +71,18 @@ const (
 	baselineTime = 4 * time.Second // enough for the service time to 2 % at some hundred requests per second
 	holdTime     = 4 * time.Second // near the estimate, before it is believed
 	growth       = 1.25            // highest growth per second
+	caution      = 1.12            // the same while the estimate is vague
+	leap         = 2               // highest growth per window
+	backOff      = 0.4             // of the rate stays when the backlog is far over its limit
+	tolerance    = 1.35            // times the limit is as much backlog as is watched
 	approach     = 0.6             // part of the way to the ceiling per window
 	holdShare    = 0.95            // of the estimated capacity, for the hold
 	settled      = 0.025           // relative standard deviation at which the estimate is believed
 	patience     = 10 * time.Second
+	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
+	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
+	certain      = 3.3                     // standard errors of a slow-down under backlog that are believed
+
 )
 
 // NewController returns a controller in its baseline phase. cfg must pass
@@ -118,28 +133,85 @@ func (c *Controller) Step(s Sample) Decision {
 // ends. Quantities that a fast reading has not are NaN.
 func (c *Controller) Watch(s Sample) (Decision, bool) {
 	c.gaps.add(s, c.changed+c.cfg.Lag)
+	jump := s.Backlog - c.fast.Backlog
+	if jump > math.Max(8, 0.6*c.target*s.Window.Seconds()) {
+		// Next to nothing was served since the last reading.
+		c.stalled = true
+	}
+	if !c.stalled && c.phase != PhaseBaseline {
+		c.surges.add(c.fast, s)
+	}
 	c.fast = s
-	if c.phase == PhaseBaseline || c.phase == PhaseDone || math.IsNaN(s.Backlog) {
+	if c.phase == PhaseDone || math.IsNaN(s.Backlog) {
 		return Decision{}, false
 	}
 	limit := c.backlogLimit()
-	if s.Backlog <= limit || c.target <= c.base {
+	if c.phase == PhaseBaseline || c.target <= c.base {
 		return Decision{}, false
 	}
-	c.backoffs++
-	c.phase = PhaseBackOff
-	c.set(math.Max(c.base, 0.75*c.target), s.End)
-	d := c.decision(fmt.Sprintf("backlog %.0f is over its limit of %.0f: back to %.0f/s", s.Backlog, limit, c.target))
-	d.At = s.End
-	c.last = d
-	return d, true
+	if c.plateau > 0 {
+		return c.regulate(s, limit)
+	}
+	if s.Backlog <= limit || c.phase == PhaseBackOff && (jump < 0 || s.End <= c.changed+c.cfg.Lag) {
+		return Decision{}, false
+	}
+	if c.phase != PhaseBackOff && !c.stalled {
+		c.backoffs++
+		c.calm = 0
+		if c.cfg.Lag == 0 && s.Backlog <= tolerance*limit && c.post.spread < 0.1 && s.Window > 0 {
+			c.plateau = int(plateauTime / s.Window)
+			return c.regulate(s, limit)
+		}
+	}
+	return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
 }
 
-// backlogLimit is the backlog at which a request would wait half of what the
-// objective leaves it.
+// retreat lowers the rate so that the backlog drains.
+func (c *Controller) retreat(s Sample, why string) Decision {
+	c.phase, c.plateau, c.disturbed = PhaseBackOff, 0, true
+	c.set(math.Max(c.base, backOff*c.target), s.End)
+	return c.act(s, why)
+}
+
+// act makes the decision that a guard reading asks for.
+func (c *Controller) act(s Sample, why string) Decision {
+	d := c.decision(fmt.Sprintf("%s: %.0f/s", why, c.target))
+	d.At = s.End
+	c.last = d
+	return d
+}
+
+// regulate keeps a backlog that came by itself near two thirds of its limit
+// for a moment: how much is done while it lasts tells a healthy instance, which
+// soon drains it, from one that a backlog slows down. The rate stays below the
+// estimated capacity.
+func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
+	c.plateau--
+	c.phase, c.disturbed = PhaseBackOff, true
+	_, z := c.surges.degradation(c.post)
+	switch {
+	case c.slowed(z, z):
+		return c.retreat(s, "the backlog slows the service down"), true
+	case s.Backlog > tolerance*limit || c.stalled:
+		return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
+	case s.Backlog < 0.25*limit:
+		c.phase, c.plateau = PhaseHold, 0
+		c.set(math.Max(c.base, 0.98*holdShare*c.est.PerSecond), s.End)
+		return c.act(s, "the backlog drained by itself"), true
+	case c.plateau <= 0:
+		c.plateau = 0
+		c.set(math.Max(c.base, 0.8*c.est.PerSecond), s.End)
+		return c.act(s, "the backlog was watched for long enough"), true
+	}
+	c.set(math.Max(c.base, math.Min(0.97*c.est.PerSecond, 0.9*c.post.best.saturation()+(0.85*limit-s.Backlog)/0.3)), s.End)
+	return c.act(s, fmt.Sprintf("backlog %.0f of at most %.0f is watched", s.Backlog, limit)), true
+}
+
+// backlogLimit is the backlog at which a request waits 45 % of the time of the
+// objective.
 func (c *Controller) backlogLimit() float64 {
 	rate := math.Max(c.target, c.est.PerSecond)
-	return math.Max(4, 0.5*c.bound*rate)
+	return math.Max(4, 0.45*c.bound*rate)
 }
 
 // account counts the requests and the harm.
@@ -163,7 +235,7 @@ func (c *Controller) learn(s Sample) {
 	if c.phase == PhaseBaseline || w.wait < 0.05*s.Mean {
 		c.hist.add(s.Buckets)
 	}
-	c.post = fit(c.windows, c.hist.service(c.windows[0].service), c.arrivals(s), c.cfg.Workers, c.bound, c.miss)
+	c.post = fit(c.windows, c.hist.service(), c.arrivals(s), c.cfg.Workers, c.bound, c.miss, c.post.best)
 	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: "unknown"}
 	b := c.post.best
 	c.est.Model = capacity.Model{Kind: "ggk", Parameters: map[string]float64{
@@ -174,26 +246,59 @@ func (c *Controller) learn(s Sample) {
 
 // windowOf reads a sample for the fit.
 func (c *Controller) windowOf(s Sample) window {
-	w := window{seconds: s.Window.Seconds(), offered: s.Offered, throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: math.NaN(), backlog: s.Backlog}
-	w.n = w.throughput * w.seconds
+	w := window{seconds: s.Window.Seconds(), offered: s.Offered, throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: s.Mean}
+	w.n = math.Max(1, w.throughput*w.seconds)
+	w.serviceN, w.busyAt = w.n, w.throughput
 	if s.CPULimit > 0 {
 		w.cpu = s.CPU / s.CPULimit
 	}
 	switch {
 	case !math.IsNaN(s.QueueWait):
 		w.wait = s.QueueWait
-		w.service = s.Mean - s.QueueWait
+		w.queueAt = s.Offered * s.QueueWait
 	case !math.IsNaN(s.Backlog) && s.Throughput > 0:
 		w.wait = s.Backlog / s.Throughput
-		w.waitNoise = 0.2
-		w.service = s.Mean - w.wait
-	default:
-		w.service = s.Mean
+		w.waitNoise = 0.3
+		w.queueAt = s.Backlog
 	}
-	if n := len(c.windows); n > 0 && !math.IsNaN(w.wait) {
-		w.before = c.windows[n-1].wait
+	if !math.IsNaN(w.wait) {
+		w.service -= w.wait
 	}
+	if s.MeanOver > w.n {
+		c.spread(&w, s)
+	}
+	w.before = c.lastBacklog / math.Max(1, w.throughput)
+	w.stalled = c.stalled
+	w.steady = !c.stalled && !c.disturbed && !c.draining
+	c.lastBacklog = 0
+	if !math.IsNaN(c.fast.Backlog) {
+		c.lastBacklog = c.fast.Backlog
+	}
+	// What a stall or a guard left in the queue belongs to the next window.
+	left := c.lastBacklog > 0.1*c.backlogLimit()
+	c.draining = (c.stalled || c.disturbed) && left
+	c.stalled, c.disturbed = c.stalled && left, false
 	return w
+}
+
+// spread sets the service time of a window whose mean response time is over
+// more requests than its own: what goes with it is taken over the same ones.
+func (c *Controller) spread(w *window, s Sample) {
+	n, busy, queue, wait := w.n, w.n*w.busyAt, w.n*w.queueAt, 0.0
+	if !math.IsNaN(w.wait) {
+		wait = w.n * w.wait
+	}
+	for i := len(c.windows) - 1; i >= 0 && n < s.MeanOver; i-- {
+		v := c.windows[i]
+		part := math.Min(v.n, s.MeanOver-n)
+		n += part
+		busy += part * v.throughput
+		if !math.IsNaN(v.wait) {
+			wait += part * v.wait
+			queue += part * v.wait * v.throughput
+		}
+	}
+	w.service, w.busyAt, w.queueAt = s.Mean-wait/n, busy/n, queue/n
 }
 
 // arrivals returns the squared coefficient of variation of the arrivals.
@@ -225,24 +330,34 @@ func (c *Controller) decide(s Sample) Decision {
 		}
 		c.phase = PhaseRamp
 	}
-	ceiling := holdShare * c.est.PerSecond * (1 - math.Min(0.2, 0.7*c.post.spread))
+	ceiling := holdShare * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
 	safe := c.phase != PhaseBackOff && !(s.SlowRatio > c.miss)
 	if safe {
 		c.held = math.Max(c.held, s.Offered)
 	}
 	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff {
 		c.near += s.Window
+		c.calm += s.Window
 	}
 	limited := c.cfg.MaxRate > 0 && ceiling > c.cfg.MaxRate
 	if limited && s.Offered > 0.97*c.cfg.MaxRate {
 		c.capped++
 	}
+	degrade, z := c.surges.degradation(c.post)
+	c.degrade, c.degradeZ = degrade, z
+	// A long quiet hold speaks for the instance, the windows a little against it.
+	score := z + 0.5*math.Max(0, c.post.degradeZ-1) - 0.12*math.Max(0, c.calm.Seconds()-4)
+	limit := usual + 6*c.cfg.Lag
+	if (z > 1.2 || c.post.degradeZ > 1.95) && !(c.calm > 12*time.Second && score < 2) {
+		limit *= 2
+	}
+	long := elapsed >= usual+6*c.cfg.Lag || c.cfg.Window > 2*time.Second
 	switch {
-	case c.post.degradeZ > 4 && c.post.degrade > 0.001 && c.backoffs > 0:
+	case c.slowed(z, score):
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
 	case c.capped >= 3:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
-	case c.near >= holdTime && (c.post.spread < settled || c.near >= patience):
+	case c.near >= holdTime && long && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
 	case elapsed >= c.cfg.MaxDuration:
 		return c.finish(capacity.VerdictNoKnee, "the time is over")
@@ -253,20 +368,35 @@ func (c *Controller) decide(s Sample) Decision {
 	return c.decision("")
 }
 
+// slowed reports whether the evidence suffices that a backlog slows the
+// service down: z of the guard readings alone, score with the windows.
+func (c *Controller) slowed(z, score float64) bool {
+	if c.post.coarse {
+		// The saturation is not known well enough to see a small loss of it.
+		return z > 2*certain && c.backoffs > 1
+	}
+	return z > certain || score > certain+0.4
+}
+
 // steer chooses the next rate.
 func (c *Controller) steer(s Sample, ceiling float64) {
 	if c.phase == PhaseBackOff {
-		if s.Backlog > 0.2*c.backlogLimit() {
-			return // drains
+		if c.plateau > 0 || !(c.lastBacklog < 0.2*c.backlogLimit()) {
+			return // watched or draining
 		}
 		c.phase = PhaseHold
 	}
 	next := ceiling
 	if c.target < ceiling {
-		next = math.Min(c.target*math.Pow(growth, s.Window.Seconds()), c.target+approach*(ceiling-c.target))
+		fast := math.Min(leap, math.Pow(growth, s.Window.Seconds()))
+		next = math.Min(c.target*fast, c.target+approach*(ceiling-c.target))
 		if next > 0.985*ceiling {
 			next = ceiling
 		}
+	}
+	if c.post.spread > 0.15 {
+		// The fit says little yet; only the guards speak against a small step.
+		next = math.Max(next, c.target*math.Min(1.3, math.Pow(caution, s.Window.Seconds())))
 	}
 	if c.cfg.MaxRate > 0 {
 		next = math.Min(next, c.cfg.MaxRate)
@@ -317,7 +447,7 @@ func (h *histogram) add(b []Bucket) {
 
 // service returns the distribution with mean 1. Within a bucket the requests
 // are spread evenly. Without a histogram it is exponential.
-func (h *histogram) service(mean float64) []atom {
+func (h *histogram) service() []atom {
 	const parts = 2
 	var out []atom
 	total, sum, low := 0.0, 0.0, 0.0
@@ -372,9 +502,60 @@ func (g *dispersion) add(s Sample, changed time.Duration) {
 	g.pairs++
 }
 
-// scv returns the index of dispersion, drawn towards Poisson while there are
-// few readings.
+// scv returns the index of dispersion where it is clearly not that of a
+// Poisson stream, and is drawn towards 1 where it may be.
 func (g *dispersion) scv() float64 {
-	const prior = 12
-	return (g.sum + prior) / (g.pairs + prior)
+	if g.pairs < 4 {
+		return 1
+	}
+	v := g.sum / g.pairs
+	z := (v - 1) * math.Sqrt(g.pairs/2)
+	return 1 + (v-1)*math.Min(1, z*z/16)
+}
+
+// surges are the spans between two guard readings in which there was enough
+// work for all workers. How much was done then, against the backlog at the
+// beginning, tells whether a backlog slows the instance down. A window cannot
+// tell: there a slow service is what made the backlog.
+type surges struct{ spans []surge }
+
+type surge struct{ seconds, backlog, arrived, done float64 }
+
+func (g *surges) add(before, after Sample) {
+	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds()}
+	if !(u.backlog > 3) || !(u.arrived >= 0) || before.End != after.End-after.Window {
+		return
+	}
+	u.done = u.arrived + before.Backlog - after.Backlog
+	g.spans = append(g.spans, u)
+}
+
+// degradation returns the relative slow-down per waiting request against the
+// model of an instance that does not slow down, and its ratio to its error.
+func (g *surges) degradation(p posterior) (slope, z float64) {
+	var xy, xx, bias float64
+	m, sat := p.best, p.unqueued
+	for _, u := range g.spans {
+		could := sat * u.seconds
+		sd := math.Sqrt(could * m.cs2)
+		work := u.backlog + u.arrived
+		a := (work - could) / sd
+		if a < -0.4 || u.backlog < 0.12*could {
+			continue
+		}
+		// The mean of the smaller of what could be done and what there was.
+		full := normalCDF(a)
+		due := work - (work-could)*full - sd*math.Exp(-a*a/2)/math.Sqrt(2*math.Pi)
+		x := could * u.backlog * full
+		weight := 1 / (sd * sd * full)
+		xy += weight * x * (due - u.done)
+		xx += weight * x * x
+		bias += weight * x * could * full
+	}
+	if xx == 0 {
+		return 0, 0
+	}
+	model := math.Max(0.015, p.spread) // relative error of the saturation
+	slope = xy / xx
+	return slope, slope / math.Sqrt(1/xx+math.Pow(model*bias/xx, 2))
 }

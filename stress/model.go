@@ -54,6 +54,15 @@ func (m model) meanWait(offered float64) float64 {
 	return m.waitProbability(rho) * (m.ca2 + m.cs2) / 2 / slack
 }
 
+// wait is meanWait, but at most the half of a second at saturation; 0 without
+// a model.
+func (m model) wait(offered float64) float64 {
+	if m.k == 0 {
+		return 0
+	}
+	return math.Min(0.5, m.meanWait(offered))
+}
+
 // missRatio returns the share of requests whose response takes longer than
 // bound seconds. A wait has an exponential tail whose rate is the slack over
 // the mean variability; the service time is the measured distribution.

@@ -218,7 +218,7 @@ func (p *plant) act(d Decision, at time.Duration) {
 func unmeasured(end, window time.Duration) Sample {
 	nan := math.NaN()
 	return Sample{
-		End: end, Window: window, Offered: nan, Throughput: nan, Mean: nan, P50: nan, P99: nan, SlowRatio: nan, QueueWait: nan,
+		End: end, Window: window, Offered: nan, Throughput: nan, Mean: nan, MeanOver: nan, P50: nan, P99: nan, SlowRatio: nan, QueueWait: nan,
 		Backlog: nan, InFlight: nan, CPU: nan, CPULimit: nan, ErrorRatio: nan, Rejects: nan, Share: nan, Total: nan,
 	}
 }
@@ -250,7 +250,7 @@ func (p *plant) sample(end, window time.Duration) Sample {
 	share := 0.03 + ceil*t.busy/dt/float64(p.station.workers) + 0.01*p.rng.NormFloat64()
 	s.CPU, s.CPULimit = cpuCores*math.Max(0, share), cpuCores
 	if p.poor {
-		s.Mean = p.registryMean()
+		s.Mean, s.MeanOver = p.registryMean(), 1024
 	} else if t.done > 0 {
 		s.Mean, s.QueueWait, s.SlowRatio = t.response/t.done, t.wait/t.done, t.slow/t.done
 		for i, n := range t.buckets {

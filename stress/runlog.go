@@ -231,6 +231,7 @@ type sampleJSON struct {
 	Offered    *number     `json:"offered_per_second,omitempty"`
 	Throughput *number     `json:"throughput_per_second,omitempty"`
 	Mean       *number     `json:"mean_seconds,omitempty"`
+	MeanOver   *number     `json:"mean_over_requests,omitempty"`
 	P50        *number     `json:"p50_seconds,omitempty"`
 	P99        *number     `json:"p99_seconds,omitempty"`
 	SlowRatio  *number     `json:"slow_ratio,omitempty"`

@@ -24,7 +24,7 @@ func TestSampleComesBackExactlyFromTheRunLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(b), "mean") || strings.Contains(string(b), "NaN") {
+	if strings.Contains(string(b), "mean_seconds") || strings.Contains(string(b), "NaN") {
 		t.Errorf("an unmeasured quantity is in %s", b)
 	}
 	var got Sample

@@ -13,6 +13,7 @@ type Sample struct {
 	Offered    float64 // requests that arrived, per second
 	Throughput float64 // requests completed, per second
 	Mean       float64 // mean response time, seconds
+	MeanOver   float64 // requests that Mean is over when these are not the window's own: 1024 in HAProxy; 0 or NaN: the window's own
 	P50        float64 // median response time, seconds
 	P99        float64 // 99 % quantile of the response time, seconds
 	SlowRatio  float64 // share of completed requests above the bound of the objective, 0..1
