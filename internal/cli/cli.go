@@ -39,6 +39,17 @@ func (s *IO) Terminal() bool {
 // Color reports whether standard output may carry colour.
 func (s *IO) Color() bool { return s.Terminal() && s.Getenv("NO_COLOR") == "" }
 
+// UTF8 reports whether the locale has more characters than ASCII. Where it says
+// nothing they are assumed: containers have no locale, and terminals all do.
+func (s *IO) UTF8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(s.Getenv(name)); v != "" {
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return true
+}
+
 // Quiet reports whether the user asked for no progress.
 func (s *IO) Quiet() bool { return s.quiet }
 

@@ -94,6 +94,42 @@ func TestBadConfigurationNamesItsPlace(t *testing.T) {
 	}
 }
 
+func TestMistypedKeyOfTheFileIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for content, want := range map[string]string{
+		"stress:\n  shift:\n    max-shar: 0.5\n": "key stress.shift.max-shar is no flag of wxops stress shift\nhint:  write max-share\n",
+		"stress:\n  load:\n    rate: 5\n":        "", // of another command
+		"rate: 5\nstress:\n  shift: {}\n":        "", // may be a flag of another command
+		"stress: 3\n":                            "",
+	} {
+		if err := os.WriteFile("wxops.yaml", []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, _, errs := world(nil)
+		if _, err := runFlag(t, s); !strings.HasSuffix(errs.String(), want) || (err != nil) != (want != "") {
+			t.Errorf("%q: %v, stderr %q, want %q", content, err, errs, want)
+		}
+	}
+}
+
+func TestUTF8FollowsTheLocale(t *testing.T) {
+	for _, c := range []struct {
+		env  map[string]string
+		want bool
+	}{
+		{nil, true},
+		{map[string]string{"LANG": "en_US.UTF-8"}, true},
+		{map[string]string{"LANG": "de_DE.utf8", "LC_ALL": "C"}, false},
+		{map[string]string{"LANG": "POSIX"}, false},
+		{map[string]string{"LANG": "C", "LC_CTYPE": "C.UTF-8"}, true},
+	} {
+		s, _, _ := world(c.env)
+		if s.UTF8() != c.want {
+			t.Errorf("%v: %v, want %v", c.env, s.UTF8(), c.want)
+		}
+	}
+}
+
 func TestErrorHasUpToThreeLines(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -3,8 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,8 @@ func configure(s *IO, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	var failed error
+	path := strings.Fields(cmd.CommandPath())[1:]
+	failed := unknownKey(tree, file, path, cmd)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed || failed != nil || f.Name == "help" {
 			return
@@ -37,13 +40,41 @@ func configure(s *IO, cmd *cobra.Command) error {
 			}
 			return
 		}
-		if v, ok := lookup(tree, strings.Fields(cmd.CommandPath())[1:], f.Name); ok {
+		if v, ok := lookup(tree, path, f.Name); ok {
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
 				failed = Usagef("%s: key %s: %q", file, f.Name, v).WithCause(err).WithHint("correct the value in %s", file)
 			}
 		}
 	})
 	return failed
+}
+
+// unknownKey returns an error for a key in the part of the file that belongs to
+// cmd alone and is none of its flags: a mistyped limit must not be passed over.
+func unknownKey(tree map[string]any, file string, path []string, cmd *cobra.Command) error {
+	if len(path) == 0 || cmd.HasSubCommands() {
+		return nil
+	}
+	for _, word := range path {
+		below, ok := tree[word].(map[string]any)
+		if !ok {
+			return nil
+		}
+		tree = below
+	}
+	var flags []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		if slices.Contains(flags, key) {
+			continue
+		}
+		e := Usagef("%s: key %s.%s is no flag of %s", file, strings.Join(path, "."), key, cmd.CommandPath())
+		if near := Closest(key, flags, 1); len(near) > 0 {
+			return e.WithHint("write %s", near[0])
+		}
+		return e.WithHint("%s --help", cmd.CommandPath())
+	}
+	return nil
 }
 
 // lookup finds the value of a flag along the path of its command; the
