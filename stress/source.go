@@ -163,8 +163,8 @@ func (m *Meter) Window(ctx context.Context) (Sample, []SignalState, error) {
 }
 
 // take fills what s lacks from a less preferred reading; the backlog is the
-// highest of all. A response-time distribution is taken whole, never mixed
-// from two sources.
+// highest of all. The quantiles of the response time are taken together, never
+// mixed from two sources.
 func (s *Sample) take(in Sample) {
 	fill := func(to *float64, from float64) {
 		if math.IsNaN(*to) {
@@ -173,7 +173,7 @@ func (s *Sample) take(in Sample) {
 	}
 	if s.Buckets == nil && math.IsNaN(s.P99) {
 		if s.Buckets = in.Buckets; !math.IsNaN(in.P99) {
-			s.Mean, s.P50, s.P99, s.SlowRatio = in.Mean, in.P50, in.P99, in.SlowRatio
+			s.P50, s.P99, s.SlowRatio = in.P50, in.P99, in.SlowRatio
 		}
 	}
 	fill(&s.Mean, in.Mean)

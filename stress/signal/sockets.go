@@ -147,13 +147,14 @@ func (s *Sockets) sample(ctx context.Context) {
 	defer close(s.done)
 	timer := time.NewTimer(max(minEvery, s.o.Every))
 	defer timer.Stop()
+	cost := time.Hour // of a look: the shortest of late, since on a busy machine most of a look is waiting
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			took := s.look()
-			timer.Reset(max(minEvery, s.o.Every, pace*took))
+			cost = min(cost+cost/16, s.look())
+			timer.Reset(max(minEvery, s.o.Every, pace*cost))
 		}
 	}
 }
