@@ -216,7 +216,7 @@ func TestScreenEndsWithItsContext(t *testing.T) {
 func TestNoColorKeepsEveryWord(t *testing.T) {
 	m := func(color bool) string {
 		s := Screen{Color: color, Width: 100, Height: 30, Snapshot: func() stress.Snapshot { return at(18 * time.Second) }}
-		return newModel(s, io.Discard).View()
+		return s.program(io.Discard).View()
 	}
 	if plain := m(false); strings.Contains(plain, "\x1b") || plain != escapes.ReplaceAllString(m(true), "") {
 		t.Errorf("with and without colour differ, or colour is left:\n%s", plain)
@@ -256,7 +256,7 @@ func TestKeysBeforeAndAfterTheEnd(t *testing.T) {
 	var commands []stress.Command
 	aborts := 0
 	now := at(9 * time.Second)
-	m := newModel(Screen{Snapshot: func() stress.Snapshot { return now }, Command: func(c stress.Command) { commands = append(commands, c) }, Abort: func() { aborts++ }}, io.Discard)
+	m := Screen{Snapshot: func() stress.Snapshot { return now }, Command: func(c stress.Command) { commands = append(commands, c) }, Abort: func() { aborts++ }}.program(io.Discard)
 	press := func(keys ...string) {
 		for _, k := range keys {
 			m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)})
@@ -371,10 +371,10 @@ func TestNumbersForPeople(t *testing.T) {
 func BenchmarkFrame(b *testing.B) {
 	all := script()
 	i := 0
-	m := newModel(Screen{Title: "wxops stress shift", Color: true, Width: 100, Height: 30, Snapshot: func() stress.Snapshot {
+	m := Screen{Title: "wxops stress shift", Color: true, Width: 100, Height: 30, Snapshot: func() stress.Snapshot {
 		i++
 		return all[i%(len(all)-1)]
-	}}, io.Discard)
+	}}.program(io.Discard)
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Update(frameMsg{})
