@@ -26,6 +26,7 @@ var kindLoad = doc.Kind{Name: "load", Version: 1, Title: "Result of one load tes
 type loadFlags struct {
 	rate, ramp, stages, arrivals string
 	duration, method, body       string
+	protoset                     string
 	requests                     int64
 	connections, max, streams    int
 	headers, thresholds          []string
@@ -58,6 +59,7 @@ func (f *loadFlags) add(cmd *cobra.Command) {
 	fl.DurationVar(&f.every, "every", time.Second, "length of an interval of the time line")
 	fl.BoolVar(&f.http2, "http2", false, "HTTP/2; on http:// with prior knowledge")
 	fl.IntVar(&f.streams, "streams", 100, "requests in flight on a connection of HTTP/2 and gRPC")
+	fl.StringVar(&f.protoset, "protoset", "", "description of a gRPC service (default: ask the server)")
 	fl.StringVar(&f.tag, "tag", "", "header 'Name=value' that marks every request as a test")
 	fl.BoolVar(&f.portable, "portable", false, "use the portable engine")
 	fl.IntVar(&f.workers, "workers", 0, "threads that send (default: as many as the rate needs)")
@@ -91,7 +93,7 @@ itself was the limit.`,
 			if err := out.Check(); err != nil {
 				return err
 			}
-			o, terms, err := f.options(s, args[0])
+			o, terms, err := f.options(cmd.Context(), s, args[0])
 			if err != nil {
 				return err
 			}
@@ -104,7 +106,7 @@ itself was the limit.`,
 }
 
 // options turns flags into options of a run.
-func (f *loadFlags) options(s *cli.IO, rawURL string) (load.Options, []capacity.Term, error) {
+func (f *loadFlags) options(ctx context.Context, s *cli.IO, rawURL string) (load.Options, []capacity.Term, error) {
 	o := load.Options{
 		Connections: f.connections, MaxConnections: f.max, Streams: f.streams, Timeout: f.timeout, Warmup: f.warmup,
 		Requests: f.requests, Every: f.every, Seed: f.seed, Portable: f.portable, Workers: f.workers,
@@ -140,6 +142,16 @@ func (f *loadFlags) options(s *cli.IO, rawURL string) (load.Options, []capacity.
 	}
 	if t.Header, err = f.header(); err != nil {
 		return o, nil, err
+	}
+	if strings.HasPrefix(u.Scheme, "grpc") {
+		o.Protocol = load.GRPC
+		ask, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		if t.Body, err = load.GRPCBody(ask, u, t.Body, f.protoset, o.TLS); errors.Is(err, load.ErrMethod) {
+			return o, nil, cli.Usagef("%s", err).WithHint("grpc://host:port/pkg.Service/Method -b '{...}'")
+		} else if err != nil {
+			return o, nil, cli.Failf("the method could not be looked up at %s", t.Origin()).WithCause(err).WithHint("is the service running? --protoset FILE describes it without asking")
+		}
 	}
 	o.Targets = []load.Target{t}
 	terms, err := parseThresholds(f.thresholds)
