@@ -58,6 +58,9 @@ func (s segment) end() float64 {
 // when returns the instant at which the integral reaches x, s.x <= x < s.end().
 func (s segment) when(x float64) float64 {
 	y := x - s.x
+	if y <= 0 {
+		return s.t
+	}
 	if s.a == s.b || math.IsInf(s.length, 1) {
 		return s.t + y/s.a
 	}
