@@ -206,7 +206,7 @@ func (w *worker) nextDue(now int64) int64 {
 	if w.left <= 0 || w.stopped(now) {
 		return never
 	}
-	return now
+	return max(now, w.cfg.start)
 }
 
 // done says whether all that fell due has been counted. Behind the end of the
