@@ -42,6 +42,7 @@ much of the service is needed.`,
 			root.AddCommand(c)
 		}
 	}
+	add(groupStandards, newLintConfig(s))
 	add(groupCapacity, newStress(s))
 	add(groupResources, newSlice(s))
 	add(groupPlanning, newForecast(s))

@@ -14,6 +14,7 @@ var kindCurve = doc.Kind{Name: "curve", Version: 1, Title: "Performance model of
 // kinds lists every document that wxops writes or reads.
 func kinds() []doc.Kind {
 	return []doc.Kind{
+		kindLint,
 		kindCurve, kindLoad,
 		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
 		kindForecast,

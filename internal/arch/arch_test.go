@@ -34,6 +34,7 @@ type rule struct {
 // The table of allowed imports in the design.
 var rules = []rule{
 	{"naming", nil},
+	{"naming/lint", []string{"naming", "naming/lint/..."}},
 	{"naming/...", []string{"naming"}},
 	{"capacity", nil},
 	{"capacity/...", []string{"capacity"}},

@@ -1,0 +1,171 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/wxops/wxops/naming/lint/format"
+)
+
+// same reports what the contents of a group say for themselves. Keys in spoken
+// have been reported as differences.
+func (l *linter) same(g *group, classes []*class, spoken map[string]bool) {
+	type fact struct {
+		rule, key, value string
+	}
+	found := map[fact]*Finding{}
+	var order []fact
+	put := func(c *class, rule, key, value string, line, column int, message string) {
+		k := fact{rule, key, value}
+		f := found[k]
+		if f == nil {
+			n := l.about(rule, g, nil, key)
+			n.Line, n.Column, n.Message = line, column, message
+			f = &n
+			found[k] = f
+			order = append(order, k)
+		}
+		f.Paths = append(f.Paths, l.about(rule, g, c.members, key).Paths...)
+	}
+	for _, c := range classes {
+		if c.facts == nil {
+			continue
+		}
+		if b := c.facts.broken; b != nil && l.t.contents[c.id].syntax.Strict() && !c.facts.notUTF8 {
+			put(c, "WX512", "", "", b.Line, b.Column, fmt.Sprintf("%s:%d:%d: cannot be read as %s: %s", g.rel, b.Line, b.Column, l.t.contents[c.id].syntax, b.Message))
+		}
+		for _, h := range c.facts.hits {
+			rule, value, message := l.hitRule(g, h, spoken)
+			if rule != "" {
+				put(c, rule, h.key, value, int(h.line), int(h.column), message)
+			}
+		}
+	}
+	for _, k := range order {
+		f := found[k]
+		slices.Sort(f.Paths)
+		f.Paths = slices.Compact(f.Paths)
+		f.Places = len(f.Paths)
+		l.add(*f)
+	}
+}
+
+// hitRule decides which rule a hit breaks, if any, and what tells it apart.
+func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, message string) {
+	at := fmt.Sprintf("%s:%d", g.rel, h.line)
+	differs := spoken[h.key] || slices.ContainsFunc(sortedKeys(spoken), func(k string) bool { return strings.HasPrefix(h.key, k+".") || strings.HasPrefix(h.key, k+"[") })
+	switch h.kind {
+	case hitDuplicate:
+		return "WX513", "", fmt.Sprintf("%s: key %s stands twice; which value counts depends on the reader", at, h.key)
+	case hitSecret:
+		return "WX602", "", fmt.Sprintf("%s: key %s is a credential in the clear (value hidden)", at, h.key)
+	case hitPlaceholder:
+		return "WX603", "", fmt.Sprintf("%s: key %s is a placeholder where a credential belongs", at, h.key)
+	case hitConditional:
+		for _, m := range mentions(h.value, l.opt.envWords) {
+			if l.classes[m.class] || len(l.classes) == 0 {
+				return "WX304", h.value, fmt.Sprintf("%s: decides by the environment: %s", at, shorten(h.value, 60))
+			}
+		}
+	case hitAddress:
+		if !differs {
+			return "WX601", h.value, fmt.Sprintf("%s: key %s holds the address %s; ask the name service instead", at, h.key, h.value)
+		}
+	case hitEnv:
+		if differs {
+			return "", "", ""
+		}
+		for _, m := range mentions(h.value, l.opt.envWords) {
+			if l.classes[m.class] && standsAlone(h.value, m) {
+				return "WX301", h.value, fmt.Sprintf("%s: key %s is %s in every environment and names one of them", at, h.key, shorten(h.value, 60))
+			}
+		}
+	case hitName:
+		if v := l.opt.Inventory; v != nil && len(v.names) > 0 && !v.names[h.value] && !v.names["ns/"+h.value] {
+			return "WX604", h.value, fmt.Sprintf("%s: key %s refers to the name %s, which is not registered", at, h.key, shorten(h.value, 60))
+		}
+	}
+	return "", "", ""
+}
+
+// bases looks at the files that hold for all environments beside their
+// overlays: what overlays repeat alike belongs there.
+func (l *linter) bases(groups []*group) {
+	done := map[int32]bool{}
+	for _, g := range groups {
+		if g.base < 0 || !l.concerns(g) {
+			continue
+		}
+		l.factorOut(g)
+		if done[g.base] {
+			continue
+		}
+		done[g.base] = true
+		id := l.t.entries[g.base].content
+		if id < 0 || l.t.contents[id].facts == nil {
+			continue
+		}
+		alone := &group{service: g.service, version: g.version, home: g.home, rel: l.t.path(g.base), base: -1}
+		c := &class{id: id, members: []member{{g.base, &spot{home: g.home, service: g.service}}}, facts: l.t.contents[id].facts}
+		only := *c.facts
+		only.hits = slices.DeleteFunc(slices.Clone(only.hits), func(h hit) bool { return h.kind == hitAddress || h.kind == hitEnv })
+		c.facts = &only
+		l.same(alone, []*class{c}, nil)
+	}
+}
+
+// factorOut finds keys that every overlay sets to the same value: they belong
+// into the file that holds for all.
+func (l *linter) factorOut(g *group) {
+	if len(g.members) < 3 || !l.opt.rules["WX403"] {
+		return
+	}
+	l.parser.Reset()
+	var common map[string]string
+	line := map[string]int32{}
+	for i, m := range g.members {
+		d := l.baseDocument(m.entry)
+		if d == nil {
+			return
+		}
+		own := map[string]string{}
+		leaves(d, func(path string, value string, at int32) {
+			own[path] = value
+			if i == 0 {
+				line[path] = at
+			}
+		})
+		if common == nil {
+			common = own
+			continue
+		}
+		for k, v := range common {
+			if own[k] != v {
+				delete(common, k)
+			}
+		}
+	}
+	if len(common) == 0 {
+		return
+	}
+	keys := sortedKeys(common)
+	f := l.about("WX403", g, g.members, keys[0])
+	f.Line, f.Column = int(line[keys[0]]), 1
+	if len(keys) > 1 {
+		f.Keys = keys
+	}
+	f.Message = fmt.Sprintf("%s: %d keys are the same in all %d overlays and belong into %s: %s", g.rel, len(keys), len(g.members), l.t.entries[g.base].name, strings.Join(keys[:min(len(keys), 3)], ", "))
+	l.add(f)
+}
+
+// leaves calls f for every scalar with its path.
+func leaves(d *format.Document, f func(path, value string, line int32)) {
+	d.Walk(func(trail []*format.Node) bool {
+		n := trail[len(trail)-1]
+		if n.Kind == format.Scalar {
+			f(d.Path(trail), n.Value, n.Line)
+		}
+		return true
+	})
+}

@@ -1,0 +1,711 @@
+package lint
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wxops/wxops/naming/lint/format"
+)
+
+// A deviation says who differs in one fact: whole environments, and instances
+// that differ from the rest of their own.
+type deviation struct {
+	envMembers, instanceMembers []member
+	byEnv                       map[string]string // the value of most members
+	global                      string
+	tied                        bool // no value is right in more environments than another: all are listed
+}
+
+// deviations splits the members of the classes by the value of one fact. The
+// value of most members is right; where two are equally common, that of ref is.
+func deviations(_ *group, classes []*class, valueOf func(*class) string, ref *class, forced bool) deviation {
+	d := deviation{byEnv: map[string]string{}}
+	refValue := valueOf(ref)
+	total := map[string]int{}
+	perEnv := map[string]map[string]int{}
+	size := map[string]int{}
+	for _, c := range classes {
+		v := valueOf(c)
+		total[v] += len(c.members)
+		for _, m := range c.members {
+			if perEnv[m.spot.env] == nil {
+				perEnv[m.spot.env] = map[string]int{}
+			}
+			perEnv[m.spot.env][v]++
+			size[m.spot.env]++
+		}
+	}
+	d.global = refValue
+	if !forced {
+		for _, v := range sortedKeys(total) {
+			if total[v] > total[d.global] {
+				d.global = v
+			}
+		}
+	}
+	for env, counts := range perEnv {
+		best := d.global
+		for _, v := range sortedKeys(counts) {
+			if counts[v] > counts[best] {
+				best = v
+			}
+		}
+		// Instances of an environment that agree on nothing differ one by one.
+		if best != d.global && size[env] > 1 && counts[best]*2 <= size[env] {
+			best = d.global
+		}
+		d.byEnv[env] = best
+	}
+	d.tied = !forced && tied(d)
+	for _, c := range classes {
+		v := valueOf(c)
+		if v == d.global && !d.tied {
+			continue
+		}
+		for _, m := range c.members {
+			if d.byEnv[m.spot.env] == v && m.spot.env != "" {
+				d.envMembers = append(d.envMembers, m)
+			} else {
+				d.instanceMembers = append(d.instanceMembers, m)
+			}
+		}
+	}
+	byEntry := func(a, b member) int { return int(a.entry) - int(b.entry) }
+	slices.SortFunc(d.envMembers, byEntry)
+	slices.SortFunc(d.instanceMembers, byEntry)
+	return d
+}
+
+// tied reports whether at least as many environments have some other value as
+// have the one taken for right.
+func tied(d deviation) bool {
+	count := map[string]int{}
+	for _, v := range d.byEnv {
+		count[v]++
+	}
+	for v, n := range count {
+		if v != d.global && n >= count[d.global] {
+			return true
+		}
+	}
+	return false
+}
+
+// A keyDiff is one key that does not have the same value in all classes.
+type keyDiff struct {
+	path string
+	ref  *format.Node
+	vals map[*class]*format.Node // nil: the key is missing there
+}
+
+func (k *keyDiff) node(c, ref *class) *format.Node {
+	if c == ref {
+		return k.ref
+	}
+	if n, ok := k.vals[c]; ok {
+		return n
+	}
+	return k.ref
+}
+
+const missing = "\x00missing"
+
+func (k *keyDiff) text(c, ref *class) string { return nodeText(k.node(c, ref)) }
+
+func nodeText(n *format.Node) string {
+	switch {
+	case n == nil:
+		return missing
+	case n.Kind == format.Scalar:
+		return n.Value
+	}
+	var b strings.Builder
+	writeNode(&b, n)
+	return b.String()
+}
+
+func writeNode(b *strings.Builder, n *format.Node) {
+	if n.Kind == format.Scalar {
+		b.WriteString(n.Value)
+		return
+	}
+	open, end := "{", "}"
+	if n.Kind == format.List {
+		open, end = "[", "]"
+	}
+	b.WriteString(open)
+	for c := n.First; c != nil; c = c.Next {
+		if c != n.First {
+			b.WriteString(", ")
+		}
+		if n.Kind == format.Map {
+			b.WriteString(c.Key + ": ")
+		}
+		writeNode(b, c)
+		if b.Len() > 4096 {
+			b.WriteString("...")
+			return
+		}
+	}
+	b.WriteString(end)
+}
+
+// show prints a value in a message: short, on one line, and never a credential.
+func show(key string, n *format.Node) string {
+	if n == nil {
+		return "missing"
+	}
+	last := key
+	if i := strings.LastIndexAny(key, ".@"); i >= 0 {
+		last = key[i+1:]
+	}
+	if n.Kind == format.Scalar {
+		if secretOf(last, n.Value) == isSecret {
+			return "(hidden)"
+		}
+		if n.Value == "" {
+			return `""`
+		}
+	} else if hasSecret(n) {
+		return "(hidden)"
+	}
+	return shorten(nodeText(n), 60)
+}
+
+func hasSecret(n *format.Node) bool {
+	for c := n.First; c != nil; c = c.Next {
+		if c.Kind == format.Scalar && secretOf(c.Key, c.Value) == isSecret || hasSecret(c) {
+			return true
+		}
+	}
+	return false
+}
+
+func shorten(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	r := []rune(s)
+	if len(r) > limit {
+		return string(r[:limit-3]) + "..."
+	}
+	return s
+}
+
+// maxKeys is how many deviating keys of one file are findings of their own.
+const maxKeys = 20
+
+// keys explains the classes that differ by keys. It returns the keys spoken for.
+func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) map[string]bool {
+	syntax := l.t.contents[ref.id].syntax
+	spoken := map[string]bool{}
+	l.parser.Reset()
+	if syntax.Parsed() {
+		for _, c := range classes {
+			b := c.bytes
+			if c.facts.notUTF8 {
+				b = latin1(b)
+			}
+			d, err := l.parser.Parse(syntax, b)
+			if err == nil {
+				c.doc = d
+				continue
+			}
+			if !syntax.Strict() {
+				syntax = format.Text
+				break
+			}
+			c.facts = withBroken(c.facts, err)
+		}
+	}
+	if !syntax.Parsed() || ref.doc == nil {
+		rest := classes
+		if syntax.Strict() {
+			rest = slices.DeleteFunc(slices.Clone(classes), func(c *class) bool { return c.facts.broken != nil && c != ref })
+		}
+		if ref.facts.broken == nil || len(rest) > 1 {
+			l.byteDrift(g, ref, rest, func(c *class) int { return firstDifference(ref.bytes, c.bytes) })
+		}
+		return spoken
+	}
+	differ := format.Differ{}
+	if l.opt.ordered != nil {
+		differ.Ordered = func(p string) bool { return l.opt.ordered.ignored("", p, false) }
+	}
+	diffs := map[string]*keyDiff{}
+	var order []string
+	var equal []member
+	var readable []*class
+	for _, c := range classes {
+		if c.doc == nil {
+			continue // WX512 says it
+		}
+		readable = append(readable, c)
+		if c == ref {
+			continue
+		}
+		changes := l.throughBase(g, differ.Diff(ref.doc, c.doc))
+		if len(changes) == 0 {
+			if len(fileFacts(ref, c)) == 0 {
+				equal = append(equal, c.members...)
+			}
+			continue
+		}
+		for _, ch := range changes {
+			k := diffs[ch.Path]
+			if k == nil {
+				k = &keyDiff{path: ch.Path, ref: ch.Old, vals: map[*class]*format.Node{}}
+				diffs[ch.Path] = k
+				order = append(order, ch.Path)
+			}
+			k.vals[c] = ch.New
+		}
+	}
+	if len(equal) > 0 && !(explained && len(order) == 0 && len(equal) == 0) {
+		f := l.about("WX103", g, equal, "")
+		f.Message = fmt.Sprintf("%s: %s in bytes only: comments, key order, quoting or white space; the meaning is the same", g.rel, l.who(g, equal, "differs", "differ"))
+		l.add(f)
+	}
+	before := len(l.findings)
+	for _, path := range order {
+		spoken[path] = true
+		if l.duplicated(readable, path) || l.secretAt(readable, path) {
+			continue
+		}
+		l.key(g, ref, readable, diffs[path])
+	}
+	l.collapse(g, before)
+	return spoken
+}
+
+func withBroken(f *facts, err error) *facts {
+	c := *f
+	c.broken, _ = err.(*format.SyntaxError)
+	return &c
+}
+
+func firstDifference(a, b []byte) int {
+	k := 0
+	for k < len(a) && k < len(b) && a[k] == b[k] {
+		k++
+	}
+	return bytes.Count(b[:k], []byte("\n")) + 1
+}
+
+func (l *linter) hasHit(classes []*class, kind hitKind, key string) bool {
+	for _, c := range classes {
+		for _, h := range c.facts.hits {
+			if h.kind == kind && h.key == key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (l *linter) duplicated(classes []*class, key string) bool {
+	return l.opt.rules["WX513"] && l.hasHit(classes, hitDuplicate, key)
+}
+
+func (l *linter) secretAt(classes []*class, key string) bool {
+	return l.opt.rules["WX602"] && l.hasHit(classes, hitSecret, key)
+}
+
+// throughBase gives a key that an overlay does not set the value it has in the
+// file that holds for all environments.
+func (l *linter) throughBase(g *group, changes []format.Change) []format.Change {
+	if g.base < 0 {
+		return changes
+	}
+	base := l.baseDocument(g.base)
+	if base == nil {
+		return changes
+	}
+	var out []format.Change
+	for _, ch := range changes {
+		if ch.Old != nil && ch.New != nil {
+			out = append(out, ch)
+			continue
+		}
+		b := base.Lookup(ch.Path)
+		if b == nil {
+			out = append(out, ch)
+			continue
+		}
+		old, now := ch.Old, ch.New
+		if old == nil {
+			old = b
+		} else {
+			now = b
+		}
+		for _, sub := range (format.Differ{}).Diff(&format.Document{Root: old}, &format.Document{Root: now}) {
+			// What the overlay leaves out is as in the base; what it adds is its own.
+			if old == b && sub.New == nil || now == b && sub.Old == nil {
+				continue
+			}
+			sub.Path = joinPath(ch.Path, sub.Path)
+			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+func joinPath(a, b string) string {
+	if b == "" || strings.HasPrefix(b, "[") || strings.HasPrefix(b, "@") {
+		return a + b
+	}
+	return a + "." + b
+}
+
+func (l *linter) baseDocument(e int32) *format.Document {
+	id := l.t.entries[e].content
+	if id < 0 || !l.t.contents[id].syntax.Parsed() {
+		return nil
+	}
+	b, err := l.t.bytesOf(id)
+	if err != nil {
+		return nil
+	}
+	d, err := l.parser.Parse(l.t.contents[id].syntax, b)
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
+// key turns one deviating key into findings: the most specific rule that holds.
+func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
+	d := deviations(g, classes, func(c *class) string { return k.text(c, ref) }, ref, l.opt.Reference != "")
+	of := map[int32]*class{}
+	for _, c := range classes {
+		for _, m := range c.members {
+			of[m.entry] = c
+		}
+	}
+	node := func(m member) *format.Node { return k.node(of[m.entry], ref) }
+	rest := l.ownValues(g, k, d.instanceMembers, node)
+	others := l.commonNode(k, classes, ref, d.global)
+	l.drift(g, "WX101", k, rest, node, others)
+	if !d.tied || len(d.envMembers) == len(d.byEnv) {
+		d.envMembers = l.ownValues(g, k, d.envMembers, node)
+	}
+	if len(d.envMembers) == 0 {
+		return
+	}
+	wrong, own := l.envValues(classes, d, node)
+	if len(wrong) > 0 {
+		f := l.keyFinding("WX303", g, k, wrong, node)
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s and names another environment", g.rel, l.who(g, wrong, "differs", "differ"), k.path, show(k.path, node(wrong[0])))
+		l.add(f)
+	}
+	if len(own) > 0 {
+		rule := "WX301"
+		if v := node(own[0]); v != nil && endpoint(k.path, v.Value) {
+			rule = "WX302"
+		}
+		f := l.keyFinding(rule, g, k, own, node)
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s, which names the environment", g.rel, l.who(g, own, "differs", "differ"), k.path, show(k.path, node(own[0])))
+		l.add(f)
+		return
+	}
+	left := slices.DeleteFunc(slices.Clone(d.envMembers), func(m member) bool {
+		return slices.ContainsFunc(wrong, func(w member) bool { return w.entry == m.entry })
+	})
+	if d.tied && len(wrong) == 0 {
+		l.byEnvironment(g, k, left, node)
+		return
+	}
+	rule := "WX102"
+	if n := others; n != nil && len(left) > 0 && node(left[0]) != nil && n.Kind == format.Scalar && endpoint(k.path, n.Value) && endpoint(k.path, node(left[0]).Value) {
+		rule = "WX302"
+	}
+	l.drift(g, rule, k, left, node, others)
+}
+
+func (l *linter) commonNode(k *keyDiff, classes []*class, ref *class, value string) *format.Node {
+	for _, c := range classes {
+		if k.text(c, ref) == value {
+			return k.node(c, ref)
+		}
+	}
+	return nil
+}
+
+func (l *linter) keyFinding(rule string, g *group, k *keyDiff, members []member, node func(member) *format.Node) Finding {
+	f := l.about(rule, g, members, k.path)
+	if n := node(members[0]); n != nil {
+		f.Line, f.Column = int(n.Line), int(n.Column)
+	}
+	return f
+}
+
+// drift reports members whose value of a key differs from the others'.
+func (l *linter) drift(g *group, rule string, k *keyDiff, members []member, node func(member) *format.Node, others *format.Node) {
+	if len(members) == 0 {
+		return
+	}
+	n := node(members[0])
+	if (n == nil || others == nil) && rule != "WX302" {
+		rule = "WX105"
+	}
+	f := l.keyFinding(l.familyRule(rule, g), g, k, members, node)
+	values := []string{}
+	for _, m := range members {
+		if v := show(k.path, node(m)); !slices.Contains(values, v) {
+			values = append(values, v)
+		}
+	}
+	if len(values) > 3 {
+		values = append(values[:3:3], fmt.Sprintf("%d other values", len(values)-3))
+	}
+	f.Message = fmt.Sprintf("%s: %s: key %s is %s, others %s", g.rel, l.who(g, members, "differs", "differ"), k.path, strings.Join(values, " or "), show(k.path, others))
+	l.add(f)
+}
+
+// byEnvironment reports a key of which no value is more common than another:
+// every environment is listed with what it has.
+func (l *linter) byEnvironment(g *group, k *keyDiff, members []member, node func(member) *format.Node) {
+	rule := "WX102"
+	absent, addresses := false, true
+	var parts []string
+	for _, m := range members {
+		n := node(m)
+		absent = absent || n == nil
+		addresses = addresses && (n == nil || n.Kind == format.Scalar && endpoint(k.path, n.Value))
+		if part := m.spot.env + " " + show(k.path, n); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) > 6 {
+		parts = append(parts[:6:6], fmt.Sprintf("%d more", len(parts)-6))
+	}
+	switch {
+	case absent:
+		rule = "WX105"
+	case addresses:
+		rule = "WX302"
+	}
+	// The first path is one that has the key, so that there is a line to show.
+	if i := slices.IndexFunc(members, func(m member) bool { return node(m) != nil }); i > 0 {
+		members = slices.Concat(members[i:i+1], members[:i], members[i+1:])
+	}
+	f := l.keyFinding(l.familyRule(rule, g), g, k, members, node)
+	f.Message = fmt.Sprintf("%s: key %s of %s is not the same in all environments: %s", g.rel, k.path, g.service, strings.Join(parts, ", "))
+	l.add(f)
+}
+
+// ownValues reports the members whose value is what they themselves are called
+// and returns the rest.
+func (l *linter) ownValues(g *group, k *keyDiff, members []member, node func(member) *format.Node) []member {
+	found := map[string][]member{}
+	var rest []member
+	for _, m := range members {
+		rule := ""
+		if n := node(m); n != nil && n.Kind == format.Scalar {
+			rule = l.ownRule(m.spot, n.Value)
+		}
+		if rule == "" {
+			rest = append(rest, m)
+		} else {
+			found[rule] = append(found[rule], m)
+		}
+	}
+	if len(found) == 0 && l.ordinals(members, node) {
+		found["WX203"], rest = rest, nil
+	}
+	what := map[string]string{"WX201": "its own address", "WX202": "its own host name", "WX203": "its own index"}
+	for _, rule := range sortedKeys(found) {
+		f := l.keyFinding(rule, g, k, found[rule], node)
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s, %s", g.rel, l.who(g, found[rule], "differs", "differ"), k.path, show(k.path, node(found[rule][0])), what[rule])
+		l.add(f)
+	}
+	return rest
+}
+
+// ownRule returns the rule that a value naming its own instance breaks.
+func (l *linter) ownRule(s *spot, v string) string {
+	d, known := l.opt.Inventory.of(s)
+	if known && d.IP != "" && contains(v, d.IP) || addressLike.MatchString(s.instance) && contains(v, s.instance) {
+		return "WX201"
+	}
+	short, _, _ := strings.Cut(d.Host, ".")
+	if known && d.Host != "" && d.Host != d.Instance && (contains(v, d.Host) || short != s.instance && contains(v, short)) {
+		return "WX202"
+	}
+	if all := numbers.FindAllString(s.instance, -1); !known && len(all) > 0 && s.service != "" && hostForm.MatchString(v) {
+		// A host name made of the service and the number of the instance.
+		label, _, _ := strings.Cut(v, ".")
+		if contains(label, s.service) && strings.HasSuffix(label, "-"+all[len(all)-1]) && label != s.instance {
+			return "WX202"
+		}
+	}
+	if s.instance != "" && contains(v, s.instance) && s.instance != s.service {
+		if strings.Contains(s.instance, ".") {
+			return "WX202"
+		}
+		return "WX203"
+	}
+	return ""
+}
+
+var addressLike = regexp.MustCompile(`^\d+\.\d+\.\d+\.\d+$`)
+
+// contains reports whether word stands in v on its own.
+func contains(v, word string) bool {
+	for at := 0; ; {
+		i := strings.Index(v[at:], word)
+		if i < 0 || word == "" {
+			return false
+		}
+		start, end := at+i, at+i+len(word)
+		if (start == 0 || !wordByte(v[start-1])) && (end == len(v) || !wordByte(v[end])) {
+			return true
+		}
+		at = start + 1
+	}
+}
+
+// ordinals reports whether at least three members have their own number as
+// value, counted from 0 or from 1.
+func (l *linter) ordinals(members []member, node func(member) *format.Node) bool {
+	if len(members) < 2 {
+		return false
+	}
+	seen := map[int]bool{}
+	base := 0
+	for i, m := range members {
+		all := numbers.FindAllString(m.spot.instance, -1)
+		n := node(m)
+		if len(all) == 0 || n == nil || n.Kind != format.Scalar {
+			return false
+		}
+		own, err := strconv.Atoi(all[len(all)-1])
+		value, err2 := strconv.Atoi(n.Value)
+		if err != nil || err2 != nil {
+			return false
+		}
+		if i == 0 {
+			base = value - own
+		}
+		if value-own != base || base < 0 || base > 1 {
+			return false
+		}
+		seen[value] = true
+	}
+	return len(seen) >= 2
+}
+
+// envValues finds the members whose value names an environment: another one
+// (wrong), or their own.
+func (l *linter) envValues(classes []*class, d deviation, node func(member) *format.Node) (wrong, own []member) {
+	for _, c := range classes {
+		for _, m := range c.members {
+			n := node(m)
+			if n == nil || n.Kind != format.Scalar || m.spot.env == "" || d.byEnv[m.spot.env] != nodeText(n) {
+				continue
+			}
+			class := envClass(m.spot.env)
+			names, other := false, false
+			for _, mention := range mentions(n.Value, l.opt.envWords) {
+				switch {
+				case !standsAlone(n.Value, mention):
+				case mention.class == class:
+					names = true
+				case l.classes[mention.class] && !(standsForProd[class] && mention.class == "prod"):
+					other = true
+				}
+			}
+			switch {
+			case names:
+				own = append(own, m)
+			case other:
+				wrong = append(wrong, m)
+			}
+		}
+	}
+	byEntry := func(a, b member) int { return int(a.entry) - int(b.entry) }
+	slices.SortFunc(wrong, byEntry)
+	slices.SortFunc(own, byEntry)
+	return wrong, own
+}
+
+var (
+	endpointForm = regexp.MustCompile(`^(?:[a-z][a-z0-9+.:-]*://\S+|(?:[A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*:\d+\S*|[A-Za-z][A-Za-z0-9-]*:\d{2,5}|\d+\.\d+\.\d+\.\d+(?::\d+)?\S*)$`)
+	hostForm     = regexp.MustCompile(`^(?:[A-Za-z0-9_*-]+\.)+([a-z]{2,})(?:/\S*)?$`)
+	hostKey      = regexp.MustCompile(`(?i)host|url|uri|endpoint|addr|domain|server|broker|ingress|upstream|dsn|dns|fqdn|site|proxy|cluster`)
+	topDomains   = map[string]bool{"com": true, "net": true, "org": true, "io": true, "local": true, "internal": true, "lan": true, "corp": true, "cloud": true, "svc": true, "intra": true, "intranet": true, "gov": true, "edu": true, "eu": true, "uk": true, "de": true, "cn": true, "fr": true, "us": true}
+)
+
+// endpoint reports whether a value is an address that something connects to.
+func endpoint(key, v string) bool {
+	if endpointForm.MatchString(v) {
+		return true
+	}
+	if m := hostForm.FindStringSubmatch(v); m != nil {
+		return topDomains[m[1]] || hostKey.MatchString(key)
+	}
+	if i := strings.IndexByte(v, ','); i > 0 {
+		return endpoint(key, strings.TrimSpace(v[:i]))
+	}
+	return strings.HasPrefix(v, "jdbc:")
+}
+
+// collapse turns more than maxKeys findings about the keys of one file into one.
+func (l *linter) collapse(g *group, from int) {
+	list := l.findings[from:]
+	keys := map[string]bool{}
+	for _, f := range list {
+		keys[f.Key] = true
+	}
+	if len(keys) <= maxKeys {
+		return
+	}
+	groups := map[string][]Finding{}
+	var rules []string
+	for _, f := range list {
+		rule := f.Rule
+		switch rule {
+		case "WX101", "WX105":
+			rule = "WX102"
+			if !slices.ContainsFunc(list, func(o Finding) bool { return o.Rule == "WX102" }) {
+				rule = "WX101"
+			}
+		}
+		if groups[rule] == nil {
+			rules = append(rules, rule)
+		}
+		groups[rule] = append(groups[rule], f)
+	}
+	l.findings = l.findings[:from]
+	for _, rule := range rules {
+		part := groups[rule]
+		if len(part) <= 3 {
+			l.findings = append(l.findings, part...)
+			continue
+		}
+		one := part[0]
+		one.Rule, one.Severity, one.Key = rule, severityOf(rule), ""
+		if s, ok := l.opt.Severity[rule]; ok {
+			one.Severity = s
+		}
+		paths := map[string]bool{}
+		for _, f := range part {
+			one.Keys = append(one.Keys, f.Key)
+			for _, p := range f.Paths {
+				paths[p] = true
+			}
+		}
+		one.Paths = sortedKeys(paths)
+		one.Places = len(one.Paths)
+		shown := one.Keys[:min(len(one.Keys), 3)]
+		one.Message = fmt.Sprintf("%s: %d keys differ in %d of %d copies: %s and %d more", g.rel, len(one.Keys), one.Places, len(g.members), strings.Join(shown, ", "), len(one.Keys)-len(shown))
+		l.findings = append(l.findings, one)
+	}
+}

@@ -1,0 +1,600 @@
+package lint
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/wxops/wxops/naming/lint/format"
+)
+
+// A spot is where a file lies in terms of the standard.
+type spot struct {
+	home     string // the path that all spots of a service share; tells services of one name apart
+	service  string
+	version  string
+	env      string
+	region   string
+	instance string
+	below    string // path below the instance, environment or service
+	folder   string // directory of the instance, else of the environment
+	layout   string // how it was recognized
+}
+
+// instanceLabel names the spot in a message: "prod/checkout-3".
+func (s *spot) label() string {
+	parts := []string{}
+	for _, p := range []string{s.env, s.region, s.instance} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// A member is one copy of a file.
+type member struct {
+	entry int32
+	spot  *spot
+}
+
+// A group is all copies of one file of one service and version.
+type group struct {
+	service, version, home string
+	rel                    string // path below the instance or environment
+	members                []member
+	fleet                  bool   // the directory is the environment or instance: every file counts
+	base                   int32  // entry of the file that holds for all environments, -1 if none
+	layout                 string // as in spot
+	family                 string // for copies that are not environments or instances: what they are
+}
+
+// A Layout is a pattern such as {service}/{env}/{instance}/conf/{file...}.
+type Layout struct {
+	text string
+	re   *regexp.Regexp
+}
+
+var layoutPart = regexp.MustCompile(`\{([a-z]+)(\.\.\.)?\}`)
+
+// ParseLayout reads a layout pattern. Known parts are service, version, env,
+// region and instance, each a path element or a part of one, and file... for the rest.
+func ParseLayout(text string) (Layout, error) {
+	var b strings.Builder
+	b.WriteString("^")
+	at := 0
+	seen := map[string]bool{}
+	for _, m := range layoutPart.FindAllStringSubmatchIndex(text, -1) {
+		b.WriteString(regexp.QuoteMeta(text[at:m[0]]))
+		at = m[1]
+		name, rest := text[m[2]:m[3]], m[4] >= 0
+		switch name {
+		case "service", "version", "env", "region", "instance", "file":
+		default:
+			return Layout{}, fmt.Errorf("layout %q: {%s} is not one of service, version, env, region, instance, file", text, name)
+		}
+		switch {
+		case rest:
+			b.WriteString("(?P<" + name + ">.+)")
+		case seen[name]:
+			b.WriteString("[^/]+")
+		default:
+			b.WriteString("(?P<" + name + ">[^/]+?)")
+		}
+		seen[name] = true
+	}
+	b.WriteString(regexp.QuoteMeta(text[at:]) + "$")
+	if !seen["env"] && !seen["instance"] {
+		return Layout{}, fmt.Errorf("layout %q: neither {env} nor {instance} is in it, so nothing could be compared", text)
+	}
+	re, err := regexp.Compile(b.String())
+	if err != nil {
+		return Layout{}, fmt.Errorf("layout %q: %w", text, err)
+	}
+	return Layout{strings.TrimPrefix(text, "/"), re}, nil
+}
+
+// place matches a path; ok is false where it does not fit.
+func (l Layout) place(p string) (s spot, rel string, ok bool) {
+	m := l.re.FindStringSubmatchIndex(p)
+	if m == nil {
+		return s, "", false
+	}
+	get := func(name string) (string, int) {
+		i := l.re.SubexpIndex(name)
+		if i < 0 || m[2*i] < 0 {
+			return "", -1
+		}
+		return p[m[2*i]:m[2*i+1]], m[2*i+1]
+	}
+	s.service, _ = get("service")
+	s.version, _ = get("version")
+	s.region, _ = get("region")
+	var envEnd, instanceEnd int
+	s.env, envEnd = get("env")
+	s.instance, instanceEnd = get("instance")
+	end := max(envEnd, instanceEnd)
+	if file, _ := get("file"); file != "" {
+		rel = file
+		if end >= 0 && end <= len(p) {
+			rel = strings.TrimPrefix(p[end:], "/")
+		}
+	}
+	slash := strings.IndexByte(p[end:], '/')
+	if slash >= 0 {
+		s.folder = p[:end+slash]
+	} else {
+		rel = "" // the environment is in the file's name
+	}
+	if rel == "" {
+		rel = layoutName(l.text)
+		if s.service != "" {
+			rel = path.Base(rel)
+		}
+		s.folder = ""
+	}
+	s.home = s.service
+	s.layout = l.text
+	return s, rel, true
+}
+
+func layoutName(text string) string { return layoutPart.ReplaceAllString(text, "{$1}") }
+
+// A placer finds the layout of a tree and puts its files into groups.
+type placer struct {
+	t          *tree
+	opt        *Options
+	children   [][]int32
+	files      [][]int32 // entries of each folder
+	paths      []string
+	envDir     []bool
+	instDir    []bool
+	hasEnv     []bool // an environment directory lies below
+	groups     map[groupKey]*group
+	spots      []*spot // of each folder, nil outside of any layout
+	found      map[string]int
+	stray      []int32 // entries outside of a layout that holds for the tree
+	envs       map[string]bool
+	manifests  []int32
+	emptySpots []*spot     // instances without any file
+	above      []*manifest // of each folder: the nearest manifest there or above
+}
+
+type groupKey struct{ home, version, below, name string }
+
+func newPlacer(t *tree, opt *Options) *placer {
+	p := &placer{
+		t: t, opt: opt, groups: map[groupKey]*group{}, found: map[string]int{}, envs: map[string]bool{},
+		children: make([][]int32, len(t.folders)), files: make([][]int32, len(t.folders)), paths: make([]string, len(t.folders)),
+		envDir: make([]bool, len(t.folders)), instDir: make([]bool, len(t.folders)), hasEnv: make([]bool, len(t.folders)),
+		spots: make([]*spot, len(t.folders)),
+	}
+	for i, f := range t.folders {
+		if f.parent >= 0 {
+			p.children[f.parent] = append(p.children[f.parent], int32(i))
+			p.paths[i] = path.Join(p.paths[f.parent], f.name)
+		}
+	}
+	at := 0
+	all := make([]int32, len(t.entries))
+	for i := range t.entries {
+		all[i] = int32(i)
+	}
+	for i := range t.folders {
+		start := at
+		for at < len(t.entries) && t.entries[at].dir == int32(i) {
+			at++
+		}
+		p.files[i] = all[start:at:at]
+	}
+	return p
+}
+
+var (
+	// Directories whose children are environments, whatever they are called.
+	envContainers = map[string]string{
+		"overlays": "kustomize overlays/{env}", "overlay": "kustomize overlay/{env}",
+		"environments": "environments/{env}", "environment": "environment/{env}", "envs": "envs/{env}", "env": "env/{env}",
+		"inventories": "ansible inventories/{env}", "stages": "stages/{env}",
+	}
+	// Children of those that hold what the environments share.
+	notEnv = map[string]bool{
+		"base": true, "bases": true, "common": true, "shared": true, "components": true, "component": true, "modules": true,
+		"default": true, "defaults": true, "global": true, "all": true, "lib": true, "templates": true, "_base": true, "_common": true, "scripts": true, "docs": true,
+	}
+	// Directory names that do not name a service.
+	generic = map[string]bool{
+		"overlays": true, "overlay": true, "environments": true, "environment": true, "envs": true, "env": true, "inventories": true, "stages": true,
+		"config": true, "configs": true, "conf": true, "deploy": true, "deployment": true, "deployments": true, "k8s": true, "kubernetes": true, "kustomize": true,
+		"helm": true, "chart": true, "charts": true, "values": true, "resources": true, "main": true, "src": true, "group_vars": true, "host_vars": true,
+		"hieradata": true, "hiera": true, "data": true, "nodes": true, "settings": true, "manifests": true, "infra": true, "terraform": true, "ansible": true, "app": false,
+	}
+	versionName = regexp.MustCompile(`^v?\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z.-]+)?$`)
+	numbers     = regexp.MustCompile(`\d+`)
+)
+
+// isEnv reports whether a name is an environment of the inventory or a known word.
+func (p *placer) isEnv(name string) bool {
+	return p.opt.Inventory.hasEnv(name) || isEnvName(name)
+}
+
+// markEnvs finds the environment directories: children of a container such as
+// overlays, and siblings of which at least two are named by environment words.
+func (p *placer) markEnvs() {
+	single := map[int][]int32{} // depth -> lone candidates
+	depthWith := map[int]bool{}
+	for i := range p.t.folders {
+		name := p.t.folders[i].name
+		kids := p.children[i]
+		_, container := envContainers[strings.ToLower(name)]
+		var words, others []int32
+		for _, c := range kids {
+			child := p.t.folders[c].name
+			switch {
+			case notEnv[strings.ToLower(child)] || strings.HasPrefix(child, "."):
+			case p.isEnv(child):
+				words = append(words, c)
+			default:
+				others = append(others, c)
+			}
+		}
+		depth := strings.Count(p.paths[i], "/") + 1
+		if p.paths[i] == "" {
+			depth = 0
+		}
+		switch {
+		case container && len(words)+len(others) >= 2 && (len(words) > 0 || strings.HasPrefix(name, "overlay")):
+			for _, c := range append(words, others...) {
+				p.envDir[c] = true
+			}
+		case len(words) >= 2:
+			for _, c := range words {
+				p.envDir[c] = true
+			}
+			depthWith[depth] = true
+		case len(words) == 1:
+			single[depth] = append(single[depth], words[0])
+		}
+	}
+	for depth, list := range single {
+		for _, c := range list {
+			if depthWith[depth] || p.opt.Inventory.hasEnv(p.t.folders[c].name) || len(list) >= 3 || p.numbered(c) {
+				p.envDir[c] = true
+			}
+		}
+	}
+	for i := len(p.t.folders) - 1; i > 0; i-- {
+		if p.envDir[i] || p.hasEnv[i] {
+			p.hasEnv[p.t.folders[i].parent] = true
+		}
+	}
+}
+
+// numbered reports whether at least two subdirectories differ only in numbers.
+func (p *placer) numbered(f int32) bool {
+	seen := map[string]bool{}
+	for _, c := range p.children[f] {
+		name := p.t.folders[c].name
+		stem := numbers.ReplaceAllString(name, "#")
+		if stem != name && seen[stem] {
+			return true
+		}
+		seen[stem] = true
+	}
+	return false
+}
+
+// markInstances finds instance directories among the children of f: those the
+// inventory knows, and those whose names differ only in numbers and whose
+// files have the same names.
+func (p *placer) markInstances(f int32, service string) bool {
+	byStem := map[string][]int32{}
+	any := false
+	for _, c := range p.children[f] {
+		name := p.t.folders[c].name
+		if p.opt.Inventory.hasInstance(service, name) {
+			p.instDir[c], any = true, true
+			continue
+		}
+		if stem := numbers.ReplaceAllString(name, "#"); stem != name && !versionName.MatchString(name) {
+			byStem[stem] = append(byStem[stem], c)
+		}
+	}
+	for stem, list := range byStem {
+		own := service != "" && strings.Trim(stem, "-_.#") == strings.Trim(numbers.ReplaceAllString(service, "#"), "-_.#")
+		if len(list) < 2 && !own || len(list) >= 2 && !own && !p.alike(list) {
+			continue
+		}
+		for _, c := range list {
+			p.instDir[c], any = true, true
+		}
+	}
+	return any
+}
+
+// alike reports whether at least two of the directories have a file, or a
+// directory with a file, of the same name.
+func (p *placer) alike(list []int32) bool {
+	seen := map[string]bool{}
+	for _, c := range list {
+		own := map[string]bool{}
+		for _, e := range p.files[c] {
+			own[p.t.entries[e].name] = true
+		}
+		for _, s := range p.children[c] {
+			for _, e := range p.files[s] {
+				own[p.t.folders[s].name+"/"+p.t.entries[e].name] = true
+			}
+		}
+		for n := range own {
+			if seen[n] {
+				return true
+			}
+		}
+		for n := range own {
+			seen[n] = true
+		}
+	}
+	return false
+}
+
+// serviceName names the service that a directory belongs to: the nearest part
+// of its path that is not a word like overlays or config.
+func (p *placer) serviceName(dir string) string {
+	parts := strings.Split(dir, "/")
+	for i := len(parts) - 1; i >= 0; i-- {
+		if parts[i] != "" && !generic[strings.ToLower(parts[i])] && !versionName.MatchString(parts[i]) {
+			return parts[i]
+		}
+	}
+	return p.opt.rootName()
+}
+
+// place assigns every directory its spot, parents first, then every file its group.
+func (p *placer) place() {
+	p.findManifests()
+	defer p.splitVersions()
+	if len(p.opt.layouts) > 0 {
+		p.placeExplicit()
+		return
+	}
+	p.markEnvs()
+	for i := range p.t.folders {
+		p.placeFolder(int32(i))
+	}
+	for i := range p.t.folders {
+		s := p.spots[i]
+		for _, e := range p.files[i] {
+			if p.isManifest(e) {
+				p.manifests = append(p.manifests, e)
+				continue
+			}
+			if s != nil {
+				p.join(e, s, s.below, true)
+			}
+		}
+		if s == nil || s.instance == "" && s.env == "" {
+			p.placeNames(int32(i))
+		}
+		if s != nil && len(p.files[i]) == 0 && len(p.children[i]) == 0 && s.below == "" && s.instance != "" {
+			p.emptySpots = append(p.emptySpots, s)
+		}
+	}
+	p.strays()
+}
+
+func (p *placer) isManifest(e int32) bool {
+	n := p.t.entries[e].name
+	return (n == "service.yaml" || n == "service.yml") && p.t.entries[e].kind == regular && p.t.manifest(e) != nil
+}
+
+func (p *placer) placeFolder(f int32) {
+	parent := p.t.folders[f].parent
+	name := p.t.folders[f].name
+	var s spot
+	if parent >= 0 && p.spots[parent] != nil {
+		s = *p.spots[parent]
+	}
+	switch {
+	case parent < 0:
+	case s.env == "" && p.envDir[f]:
+		if s.home == "" || s.version == "" {
+			s.home = p.paths[parent] + "\x00"
+		}
+		if s.service == "" {
+			s.service = p.serviceName(p.paths[parent])
+		}
+		s.env, s.folder, s.below = name, p.paths[f], ""
+		s.layout = "{service}/{env}"
+		if l, ok := envContainers[strings.ToLower(p.t.folders[parent].name)]; ok {
+			s.layout = l
+		}
+	case s.instance == "" && p.instDir[f]:
+		s.instance, s.folder, s.below = name, p.paths[f], ""
+		if s.home == "" {
+			s.home, s.service = p.paths[parent]+"\x00", p.serviceName(p.paths[parent])
+		}
+		if s.env != "" {
+			s.layout += "/{instance}"
+		} else {
+			s.layout = "{service}/{instance}"
+		}
+	case s.env == "" && s.instance == "" && versionName.MatchString(name) && p.hasEnv[f]:
+		s.version, s.home, s.service = name, p.paths[parent]+"\x00", p.serviceName(p.paths[parent])
+		p.spots[f] = &s
+		return
+	case s.env != "" || s.instance != "":
+		if s.env != "" && s.instance == "" && s.below == "" && (generic[strings.ToLower(p.t.folders[p.parentOfEnv(f)].name)] || p.parentOfEnv(f) == 0) && !generic[strings.ToLower(name)] {
+			s.service = name // env first: environments/prod/checkout
+		}
+		s.below = path.Join(s.below, name)
+	default:
+		if p.hasEnv[f] {
+			return
+		}
+	}
+	if s.instance == "" && (s.env != "" || !p.hasEnv[f] && parent >= 0 || parent < 0 && !p.hasEnv[f]) {
+		p.markInstances(f, p.serviceGuess(&s, f))
+	}
+	if s.env != "" || s.instance != "" {
+		p.spots[f] = &s
+	}
+}
+
+func (p *placer) serviceGuess(s *spot, f int32) string {
+	if s.service != "" {
+		return s.service
+	}
+	return p.serviceName(p.paths[f])
+}
+
+// parentOfEnv returns the folder that holds the environment directory above f.
+func (p *placer) parentOfEnv(f int32) int32 {
+	for ; f > 0; f = p.t.folders[f].parent {
+		if p.envDir[f] {
+			return p.t.folders[f].parent
+		}
+	}
+	return 0
+}
+
+// join adds a file to the group of its service, version and path.
+func (p *placer) join(e int32, s *spot, below string, fleet bool) {
+	name := p.t.entries[e].name
+	if s.instance != "" {
+		name = p.withoutInstance(name, s)
+	}
+	if s.env != "" && fleet {
+		name = strings.Replace(name, s.env, "{env}", 1)
+	}
+	key := groupKey{s.home, s.version, below, name}
+	g := p.groups[key]
+	if g == nil {
+		g = &group{service: s.service, version: s.version, home: s.home, rel: path.Join(below, name), fleet: fleet, base: -1, layout: s.layout}
+		p.groups[key] = g
+	}
+	g.members = append(g.members, member{e, s})
+	if s.env != "" {
+		p.envs[s.env] = true
+	}
+}
+
+// withoutInstance replaces what names the instance in a file name.
+func (p *placer) withoutInstance(name string, s *spot) string {
+	own := append([]string{s.instance}, p.opt.Inventory.namesOf(s)...)
+	for _, n := range own {
+		if n != "" && strings.Contains(name, n) && n != s.service {
+			return strings.Replace(name, n, "{instance}", 1)
+		}
+	}
+	return name
+}
+
+// strays finds files beside the layout that nearly the whole tree follows.
+func (p *placer) strays() {
+	in := 0
+	for _, g := range p.groups {
+		for _, m := range g.members {
+			if m.spot.instance != "" && g.fleet {
+				in++
+			}
+		}
+	}
+	if in == 0 || in*10 < len(p.t.entries)*9 {
+		return
+	}
+	for i := range p.t.folders {
+		s := p.spots[i]
+		if s == nil || s.instance != "" || s.env == "" {
+			continue
+		}
+		for _, e := range p.files[i] {
+			if !p.isManifest(e) && s.below == "" {
+				p.stray = append(p.stray, e)
+			}
+		}
+	}
+}
+
+// sorted returns the groups by home, version and path.
+func (p *placer) sorted() []*group {
+	out := make([]*group, 0, len(p.groups))
+	for _, g := range p.groups {
+		slices.SortFunc(g.members, func(a, b member) int { return cmp.Compare(a.entry, b.entry) })
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(a.home, b.home), cmp.Compare(a.version, b.version), cmp.Compare(a.rel, b.rel), cmp.Compare(a.family, b.family))
+	})
+	return out
+}
+
+func (p *placer) placeExplicit() {
+	spots := map[spot]*spot{}
+	for e := range p.t.entries {
+		full := p.t.path(int32(e))
+		if p.isManifest(int32(e)) {
+			p.manifests = append(p.manifests, int32(e))
+			continue
+		}
+		ok := false
+		for _, l := range p.opt.layouts {
+			s, rel, fits := l.place(full)
+			if !fits {
+				continue
+			}
+			shared := spots[s]
+			if shared == nil {
+				shared = &s
+				spots[s] = shared
+			}
+			p.found[l.text]++
+			key := groupKey{s.home, s.version, "", rel}
+			g := p.groups[key]
+			if g == nil {
+				g = &group{service: s.service, version: s.version, home: s.home, rel: rel, fleet: s.folder != "", base: -1, layout: l.text}
+				p.groups[key] = g
+			}
+			g.members = append(g.members, member{int32(e), shared})
+			if s.env != "" {
+				p.envs[s.env] = true
+			}
+			ok = true
+			break
+		}
+		if !ok {
+			p.stray = append(p.stray, int32(e))
+		}
+	}
+	p.emptyExplicit()
+}
+
+// emptyExplicit finds instances of an explicit layout that have a directory but no file.
+func (p *placer) emptyExplicit() {
+	for i := range p.t.folders {
+		if len(p.files[i]) > 0 || len(p.children[i]) > 0 || p.paths[i] == "" {
+			continue
+		}
+		for _, l := range p.opt.layouts {
+			tail := l.text
+			if k := strings.LastIndex(tail, "{instance}"); k >= 0 {
+				tail = strings.Trim(tail[k+len("{instance}"):], "/")
+			} else {
+				continue
+			}
+			probe := path.Join(p.paths[i], strings.ReplaceAll(tail, "{file...}", "x"))
+			if s, _, ok := l.place(probe); ok && s.instance != "" && s.folder == p.paths[i] {
+				p.emptySpots = append(p.emptySpots, &s)
+				break
+			}
+		}
+	}
+}
+
+// parsedName reports whether a file is configuration by its name.
+func parsedName(name string) bool {
+	return format.Detect(name, nil) != format.Text || slices.Contains([]string{".conf", ".cfg", ".config"}, path.Ext(name))
+}

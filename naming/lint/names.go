@@ -1,0 +1,284 @@
+package lint
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// buildFiles begin the names of files that belong to build tools; their
+// variants are no environments of a service.
+var buildFiles = []string{"tsconfig", "package", "webpack", "babel", "jest", "karma", "eslint", "rollup", "vite", "pom", "cypress", "playwright"}
+
+// A nameFamily is a set of files in one directory whose names differ in an
+// environment.
+type nameFamily struct {
+	template string
+	envs     []string
+	entries  []int32
+}
+
+// placeNames groups the files of one directory by environments in their names:
+// values-ENV.yaml, application-ENV.properties, ENV.env, .env.ENV and the like.
+// A name counts where at least two environments have it.
+func (p *placer) placeNames(f int32) {
+	if ci := p.paths[f]; strings.HasPrefix(ci, ".github") || strings.HasPrefix(ci, ".circleci") || strings.Contains("/"+ci+"/", "/locales/") {
+		return
+	}
+	narrow := map[string]*nameFamily{}
+	var order []string
+	addTo := func(families map[string]*nameFamily, template, env string, e int32) {
+		fam := families[template]
+		if fam == nil {
+			fam = &nameFamily{template: template}
+			families[template] = fam
+			order = append(order, template)
+		}
+		fam.envs = append(fam.envs, env)
+		fam.entries = append(fam.entries, e)
+	}
+	type candidate struct {
+		entry      int32
+		start, end int
+	}
+	var left []candidate
+	for _, e := range p.files[f] {
+		name := p.t.entries[e].name
+		if p.t.entries[e].kind == special || leftover(name) || !p.configName(name) || slices.ContainsFunc(buildFiles, func(b string) bool { return strings.HasPrefix(name, b) }) {
+			continue
+		}
+		m := mentions(name, p.opt.envWords)
+		if len(m) == 0 {
+			continue
+		}
+		last := m[len(m)-1]
+		if strings.Trim(name[last.start:], ".") == "env" || last.end == len(name) && !strings.HasPrefix(name, ".env") && !strings.Contains(name, "env") {
+			continue
+		}
+		left = append(left, candidate{e, last.start, last.end})
+		addTo(narrow, name[:last.start]+"{env}"+name[last.end:], name[last.start:last.end], e)
+	}
+	placed := map[int32]bool{}
+	accept := func(families map[string]*nameFamily) {
+		for _, template := range order {
+			fam := families[template]
+			if fam == nil || len(fam.entries) < 2 {
+				continue
+			}
+			p.acceptNames(f, fam)
+			for _, e := range fam.entries {
+				placed[e] = true
+			}
+		}
+	}
+	accept(narrow)
+	order = nil
+	wide := map[string]*nameFamily{}
+	for _, c := range left {
+		name := p.t.entries[c.entry].name
+		ext := path.Ext(name)
+		if placed[c.entry] {
+			if t := name[:c.start] + "{env}" + name[c.end:]; strings.HasSuffix(t, "{env}"+ext) {
+				addTo(wide, t, name[c.start:c.end], -1) // the family that others may extend
+			}
+			continue
+		}
+		m := mentions(name, p.opt.envWords)
+		start := m[0].start
+		end := len(name) - len(ext)
+		if start == 0 || end <= start {
+			continue
+		}
+		addTo(wide, name[:start]+"{env}"+ext, name[start:end], c.entry)
+	}
+	for _, fam := range wide {
+		if i := slices.Index(fam.entries, -1); i >= 0 {
+			for k, e := range fam.entries {
+				if e >= 0 {
+					p.extendNames(f, fam.template, fam.envs[k], e)
+				}
+			}
+			fam.entries = nil
+		}
+	}
+	accept(wide)
+	p.placeHosts(f)
+}
+
+// configName reports whether a name is that of a configuration file; .env.prod
+// and the like have no extension that says so.
+func (p *placer) configName(name string) bool {
+	return parsedName(name) || strings.HasPrefix(name, ".env.") || strings.HasPrefix(name, "env.")
+}
+
+func (p *placer) nameSpot(f int32, env string) *spot {
+	service := p.serviceName(p.paths[f])
+	return &spot{home: p.paths[f] + "\x00", service: service, env: env, layout: ""}
+}
+
+func (p *placer) acceptNames(f int32, fam *nameFamily) {
+	for i, e := range fam.entries {
+		p.extendNames(f, fam.template, fam.envs[i], e)
+	}
+}
+
+// extendNames adds one file to the family of a template in a directory.
+func (p *placer) extendNames(f int32, template, env string, e int32) {
+	s := p.nameSpot(f, env)
+	s.layout = layoutOfName(p.paths[f], template)
+	key := groupKey{s.home, s.version, "", template}
+	g := p.groups[key]
+	if g == nil {
+		rel := path.Join(p.paths[f], template)
+		g = &group{service: s.service, home: s.home, rel: rel, base: p.baseOf(f, template), layout: s.layout}
+		p.groups[key] = g
+	}
+	g.members = append(g.members, member{e, s})
+	p.envs[env] = true
+}
+
+// baseOf finds the file that holds for all environments: values.yaml beside
+// values-ENV.yaml.
+func (p *placer) baseOf(f int32, template string) int32 {
+	for _, cut := range []string{"-{env}", ".{env}", "_{env}", "{env}-", "{env}."} {
+		name := strings.Replace(template, cut, "", 1)
+		if name == template {
+			continue
+		}
+		for _, e := range p.files[f] {
+			if p.t.entries[e].name == name && p.t.entries[e].kind == regular {
+				return e
+			}
+		}
+	}
+	return -1
+}
+
+func layoutOfName(dir, template string) string {
+	switch {
+	case strings.HasPrefix(template, "values"):
+		return "helm " + template
+	case strings.HasPrefix(template, "application") || strings.HasPrefix(template, "bootstrap"):
+		return "spring " + template
+	case strings.Contains(dir, "group_vars") || strings.Contains(dir, "host_vars"):
+		return "ansible " + template
+	case strings.Contains(dir, "hiera"):
+		return "hiera " + template
+	}
+	return template
+}
+
+// hostFolders hold one file for each host.
+var hostFolders = map[string]bool{"nodes": true, "node": true, "hosts": true, "host": true, "host_vars": true, "certname": true, "fqdn": true, "servers": true, "agents": true, "instances": true}
+
+// placeHosts groups files of one directory that are named after hosts and
+// differ only in numbers: nodes/ci-agent-1.yaml. At least three make a family.
+func (p *placer) placeHosts(f int32) {
+	inFolder := hostFolders[strings.ToLower(p.t.folders[f].name)]
+	byStem := map[string][]int32{}
+	var stems []string
+	for _, e := range p.files[f] {
+		name := p.t.entries[e].name
+		if p.t.entries[e].kind != regular || leftover(name) || !parsedName(name) {
+			continue
+		}
+		stem := numbers.ReplaceAllString(name, "#")
+		if stem == name || strings.HasPrefix(stem, "#") || strings.IndexByte("vV", stem[0]) >= 0 && stem[1] == '#' {
+			continue
+		}
+		if byStem[stem] == nil {
+			stems = append(stems, stem)
+		}
+		byStem[stem] = append(byStem[stem], e)
+	}
+	for _, stem := range stems {
+		list := byStem[stem]
+		if len(list) < 3 || !inFolder && !p.mostlyEqual(list) {
+			continue
+		}
+		template := strings.Replace(stem, "#", "{n}", 1)
+		for _, e := range list {
+			name := p.t.entries[e].name
+			host := strings.TrimSuffix(name, path.Ext(name))
+			s := &spot{home: p.paths[f] + "\x00", service: strings.Trim(strings.SplitN(stem, "#", 2)[0], "-_."), instance: host, layout: "hosts " + template}
+			key := groupKey{s.home, "", "", template}
+			g := p.groups[key]
+			if g == nil {
+				g = &group{service: s.service, home: s.home, rel: path.Join(p.paths[f], template), base: -1, layout: s.layout, family: "hosts"}
+				p.groups[key] = g
+			}
+			g.members = append(g.members, member{e, s})
+		}
+	}
+}
+
+// mostlyEqual reports whether more than half of the files have one content.
+func (p *placer) mostlyEqual(list []int32) bool {
+	count := map[int32]int{}
+	for _, e := range list {
+		c := p.t.entries[e].content
+		if count[c]++; c >= 0 && 2*count[c] > len(list) {
+			return true
+		}
+	}
+	return false
+}
+
+// placeCopies groups files of one name that lie in sibling directories of the
+// same shape, as bootstrap-prod.yml in each of six modules does, when at least
+// three of them, and three fifths, are equal and the others are not.
+func (p *placer) placeCopies() {
+	if len(p.t.entries) > 50_000 {
+		return // a fleet: its services have files of their own
+	}
+	type wild struct {
+		key string
+		e   int32
+		at  string
+	}
+	families := map[string][]wild{}
+	for e := range p.t.entries {
+		ent := p.t.entries[e]
+		if ent.kind != regular || ent.content < 0 || !p.configName(ent.name) || p.t.contents[ent.content].sum.size < 32 {
+			continue
+		}
+		if s := p.spots[ent.dir]; s != nil {
+			continue
+		}
+		parts := strings.Split(p.t.path(int32(e)), "/")
+		for i := range len(parts) - 1 {
+			at := parts[i]
+			parts[i] = "*"
+			key := strings.Join(parts, "/")
+			parts[i] = at
+			families[key] = append(families[key], wild{key, int32(e), at})
+		}
+	}
+	var keys []string
+	for k, list := range families {
+		if len(list) >= 4 {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	used := map[int32]bool{}
+	for _, k := range keys {
+		list := families[k]
+		count := map[int32]int{}
+		most := 0
+		for _, w := range list {
+			c := p.t.entries[w.e].content
+			count[c]++
+			most = max(most, count[c])
+		}
+		if most < 3 || most*5 < len(list)*3 || most == len(list) || used[list[0].e] {
+			continue
+		}
+		g := &group{service: p.serviceName(strings.SplitN(k, "*", 2)[0]), home: k, rel: k, base: -1, layout: "copies", family: "copies"}
+		for _, w := range list {
+			used[w.e] = true
+			g.members = append(g.members, member{w.e, &spot{home: k, service: w.at, instance: w.at}})
+		}
+		p.groups[groupKey{home: k, name: "copies"}] = g
+	}
+}

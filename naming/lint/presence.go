@@ -1,0 +1,262 @@
+package lint
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A unit is one version of a service with all its files and places.
+type unit struct {
+	groups []*group
+	places map[placeKey]*placeState
+	order  []placeKey
+}
+
+type placeKey struct{ env, region, instance string }
+
+type placeState struct {
+	spot    *spot
+	folders map[string]bool // directories below the spot that hold a file
+	has     map[*group]member
+	missing []*group
+	extra   []*group
+}
+
+// links remembers what symbolic links point at: such a file is no stray.
+func (l *linter) links(groups []*group) {
+	if l.root == "" {
+		return
+	}
+	for _, g := range groups {
+		for _, m := range g.members {
+			if l.t.entries[m.entry].kind != symlink {
+				continue
+			}
+			p := l.t.path(m.entry)
+			if target := readlink(l.root, p); target != "" && !filepath.IsAbs(target) {
+				l.targets[path.Join(path.Dir(p), filepath.ToSlash(target))] = true
+			}
+		}
+	}
+}
+
+// presence reports files that are missing, extra or renamed and returns the
+// entries that those findings explain.
+func (l *linter) presence(groups []*group) map[int32]bool {
+	units := map[[2]string]*unit{}
+	var order []*unit
+	at := func(home, version string) *unit {
+		k := [2]string{home, version}
+		u := units[k]
+		if u == nil {
+			u = &unit{places: map[placeKey]*placeState{}}
+			units[k] = u
+			order = append(order, u)
+		}
+		return u
+	}
+	place := func(u *unit, s *spot) *placeState {
+		k := placeKey{s.env, s.region, s.instance}
+		st := u.places[k]
+		if st == nil {
+			st = &placeState{spot: s, folders: map[string]bool{}, has: map[*group]member{}}
+			u.places[k] = st
+			u.order = append(u.order, k)
+		}
+		return st
+	}
+	for _, g := range groups {
+		if !g.fleet || g.family != "" {
+			continue
+		}
+		u := at(g.home, g.version)
+		u.groups = append(u.groups, g)
+		for _, m := range g.members {
+			st := place(u, m.spot)
+			st.has[g] = m
+			for d := path.Dir(g.rel); ; d = path.Dir(d) {
+				st.folders[d] = true
+				if d == "." {
+					break
+				}
+			}
+		}
+	}
+	for _, s := range l.p.emptySpots {
+		if u := units[[2]string{s.home, s.version}]; u != nil {
+			place(u, s)
+		}
+	}
+	explained := map[int32]bool{}
+	for _, u := range order {
+		if len(u.places) >= 2 {
+			l.unit(u, explained)
+		}
+	}
+	return explained
+}
+
+func (l *linter) unit(u *unit, explained map[int32]bool) {
+	withInstances := false
+	for _, k := range u.order {
+		withInstances = withInstances || k.instance != ""
+	}
+	for _, g := range u.groups {
+		if len(g.members) == len(u.places) || leftover(path.Base(g.rel)) && len(g.members)*2 > len(u.places) {
+			continue
+		}
+		if 2*len(g.members) > len(u.places) {
+			for _, k := range u.order {
+				if _, ok := u.places[k].has[g]; !ok {
+					u.places[k].missing = append(u.places[k].missing, g)
+				}
+			}
+			continue
+		}
+		for _, m := range g.members {
+			st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]
+			st.extra = append(st.extra, g)
+		}
+	}
+	found := map[[2]string]*Finding{}
+	var order [][2]string
+	put := func(rule, what string, g *group, p string, message func(f *Finding) string) {
+		k := [2]string{rule, what}
+		f := found[k]
+		if f == nil {
+			f = &Finding{Rule: rule, Service: g.service, Version: cmpOr(g.version, l.p.versionOf(g)), file: g.home + "/" + what}
+			found[k] = f
+			order = append(order, k)
+		}
+		f.Paths = append(f.Paths, p)
+		f.Message = message(f)
+	}
+	total := len(u.places)
+	for _, k := range u.order {
+		st := u.places[k]
+		if !withInstances && len(st.has)*10 < len(u.groups)*3 {
+			continue // an environment of another kind: nothing to expect from it
+		}
+		l.renames(st, explained)
+		for _, miss := range st.missingTops() {
+			g := miss.group
+			p := path.Join(st.spot.folder, miss.path)
+			if !l.wanted(p, g) {
+				continue
+			}
+			put("WX501", miss.path, g, p, func(f *Finding) string {
+				return fmt.Sprintf("%s: missing in %d of %d %s of %s (%s)", miss.path, len(f.Paths), total, unitWord(withInstances), g.service, strings.Join(labelsOf(f, st), ", "))
+			})
+		}
+		for _, g := range st.extra {
+			m := st.has[g]
+			p := l.t.path(m.entry)
+			if explained[m.entry] || leftover(path.Base(g.rel)) || l.targets[p] || !l.wanted(p, g) {
+				continue
+			}
+			put("WX502", g.rel, g, p, func(f *Finding) string {
+				return fmt.Sprintf("%s: only in %d of %d %s of %s", g.rel, len(f.Paths), total, unitWord(withInstances), g.service)
+			})
+		}
+	}
+	for _, k := range order {
+		f := found[k]
+		f.Places = len(f.Paths)
+		l.add(*f)
+	}
+}
+
+// wanted reports whether the file belongs to what the run is about.
+func (l *linter) wanted(p string, g *group) bool {
+	if l.opt.Changed == nil {
+		return true
+	}
+	return l.opt.Changed[p] || l.concerns(g)
+}
+
+func unitWord(instances bool) string {
+	if instances {
+		return "instances"
+	}
+	return "environments"
+}
+
+func labelsOf(f *Finding, last *placeState) []string {
+	if len(f.Paths) == 1 {
+		return []string{last.spot.label()}
+	}
+	return []string{fmt.Sprintf("the last is %s", last.spot.label())}
+}
+
+type missingTop struct {
+	path  string
+	group *group
+}
+
+// missingTops names what is missing once: a directory that is not there stands
+// for its files.
+func (st *placeState) missingTops() []missingTop {
+	var out []missingTop
+	seen := map[string]bool{}
+	for _, g := range st.missing {
+		top := g.rel
+		for d := path.Dir(g.rel); d != "." && !st.folders[d]; d = path.Dir(d) {
+			top = d
+		}
+		if !seen[top] {
+			seen[top] = true
+			out = append(out, missingTop{top, g})
+		}
+	}
+	return out
+}
+
+// renames pairs a missing file with an extra one that has the bytes most
+// copies of the missing one have.
+func (l *linter) renames(st *placeState, explained map[int32]bool) {
+	for i := 0; i < len(st.missing); i++ {
+		g := st.missing[i]
+		want, ok := l.common(g)
+		if !ok || want.size == 0 {
+			continue
+		}
+		j := slices.IndexFunc(st.extra, func(x *group) bool {
+			e := l.t.entries[st.has[x].entry]
+			return e.content >= 0 && l.t.contents[e.content].sum == want
+		})
+		if j < 0 {
+			continue
+		}
+		m := st.has[st.extra[j]]
+		explained[m.entry] = true
+		is := l.t.path(m.entry)
+		should := path.Join(st.spot.folder, g.rel)
+		if l.wanted(is, g) {
+			l.add(Finding{
+				Rule: "WX503", Service: g.service, Version: cmpOr(g.version, l.p.versionOf(g)), Paths: []string{should, is}, Places: 1, file: g.home + "/" + g.rel,
+				Message: fmt.Sprintf("%s: renamed in %s: %s has the same MD5", g.rel, st.spot.label(), path.Base(is)),
+			})
+		}
+		st.missing = slices.Delete(st.missing, i, i+1)
+		st.extra = slices.Delete(st.extra, j, j+1)
+		i--
+	}
+}
+
+// common returns the sum that most copies of a file have.
+func (l *linter) common(g *group) (sum, bool) {
+	count := map[sum]int{}
+	var best sum
+	for _, m := range g.members {
+		if id := l.t.entries[m.entry].content; id >= 0 {
+			s := l.t.contents[id].sum
+			if count[s]++; count[s] > count[best] {
+				best = s
+			}
+		}
+	}
+	return best, len(count) > 0
+}

@@ -1,0 +1,18 @@
+package lint
+
+import (
+	"syscall"
+	"time"
+)
+
+func (f *folderStamp) file(name string, st *syscall.Stat_t) {
+	if f == nil {
+		return
+	}
+	mtime, ctime := time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())
+	newest := ctime
+	if mtime.After(ctime) {
+		newest = mtime
+	}
+	f.add(name, newest, st.Size, mtime.UnixNano(), ctime.UnixNano(), int64(st.Ino), int64(st.Mode))
+}
