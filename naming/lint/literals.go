@@ -1,0 +1,168 @@
+package lint
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wxops/wxops/naming/lint/format"
+)
+
+// ownValues reports the members whose value is what they themselves are called
+// and returns the rest.
+func (l *linter) ownValues(g *group, k *keyDiff, members []member, node func(member) *format.Node) []member {
+	found := map[string][]member{}
+	var rest []member
+	for _, m := range members {
+		rule := ""
+		if n := node(m); n != nil && n.Kind == format.Scalar {
+			rule = l.ownRule(m.spot, n.Value)
+		}
+		if rule == "" {
+			rest = append(rest, m)
+		} else {
+			found[rule] = append(found[rule], m)
+		}
+	}
+	if len(found) == 0 && l.ordinals(members, node) {
+		found["WX203"], rest = rest, nil
+	}
+	what := map[string]string{"WX201": "its own address", "WX202": "its own host name", "WX203": "its own index"}
+	for _, rule := range sortedKeys(found) {
+		f := l.keyFinding(rule, g, k, found[rule], node)
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s, %s", g.rel, l.who(g, found[rule], "differs", "differ"), k.path, show(k.path, node(found[rule][0])), what[rule])
+		l.add(f)
+	}
+	return rest
+}
+
+// ownRule returns the rule that a value naming its own instance breaks.
+func (l *linter) ownRule(s *spot, v string) string {
+	d, known := l.opt.Inventory.of(s)
+	if known && d.IP != "" && contains(v, d.IP) || addressLike.MatchString(s.instance) && contains(v, s.instance) {
+		return "WX201"
+	}
+	short, _, _ := strings.Cut(d.Host, ".")
+	if known && d.Host != "" && d.Host != d.Instance && (contains(v, d.Host) || short != s.instance && contains(v, short)) {
+		return "WX202"
+	}
+	if all := numbers.FindAllString(s.instance, -1); !known && len(all) > 0 && s.service != "" && hostForm.MatchString(v) {
+		// A host name made of the service and the number of the instance.
+		label, _, _ := strings.Cut(v, ".")
+		if contains(label, s.service) && strings.HasSuffix(label, "-"+all[len(all)-1]) && label != s.instance {
+			return "WX202"
+		}
+	}
+	if s.instance != "" && contains(v, s.instance) && s.instance != s.service {
+		if strings.Contains(s.instance, ".") {
+			return "WX202"
+		}
+		return "WX203"
+	}
+	return ""
+}
+
+var addressLike = regexp.MustCompile(`^\d+\.\d+\.\d+\.\d+$`)
+
+// contains reports whether word stands in v on its own.
+func contains(v, word string) bool {
+	for at := 0; ; {
+		i := strings.Index(v[at:], word)
+		if i < 0 || word == "" {
+			return false
+		}
+		start, end := at+i, at+i+len(word)
+		if (start == 0 || !wordByte(v[start-1])) && (end == len(v) || !wordByte(v[end])) {
+			return true
+		}
+		at = start + 1
+	}
+}
+
+// ordinals reports whether at least three members have their own number as
+// value, counted from 0 or from 1.
+func (l *linter) ordinals(members []member, node func(member) *format.Node) bool {
+	if len(members) < 2 {
+		return false
+	}
+	seen := map[int]bool{}
+	base := 0
+	for i, m := range members {
+		all := numbers.FindAllString(m.spot.instance, -1)
+		n := node(m)
+		if len(all) == 0 || n == nil || n.Kind != format.Scalar {
+			return false
+		}
+		own, err := strconv.Atoi(all[len(all)-1])
+		value, err2 := strconv.Atoi(n.Value)
+		if err != nil || err2 != nil {
+			return false
+		}
+		if i == 0 {
+			base = value - own
+		}
+		if value-own != base || base < 0 || base > 1 {
+			return false
+		}
+		seen[value] = true
+	}
+	return len(seen) >= 2
+}
+
+// envValues finds the members whose value names an environment: another one
+// (wrong), or their own.
+func (l *linter) envValues(classes []*class, d deviation, node func(member) *format.Node) (wrong, own []member) {
+	for _, c := range classes {
+		for _, m := range c.members {
+			n := node(m)
+			if n == nil || n.Kind != format.Scalar || m.spot.env == "" || d.byEnv[m.spot.env] != nodeText(n) {
+				continue
+			}
+			class := envClass(m.spot.env)
+			names, other := false, false
+			for _, mention := range mentions(n.Value, l.opt.envWords) {
+				switch {
+				case !standsAlone(n.Value, mention):
+				case mention.class == class:
+					names = true
+				case l.classes[mention.class] && !(standsForProd[class] && mention.class == "prod"):
+					other = true
+				}
+			}
+			switch {
+			case names:
+				own = append(own, m)
+			case other:
+				wrong = append(wrong, m)
+			}
+		}
+	}
+	byEntry := func(a, b member) int { return int(a.entry) - int(b.entry) }
+	slices.SortFunc(wrong, byEntry)
+	slices.SortFunc(own, byEntry)
+	return wrong, own
+}
+
+var (
+	endpointForm = regexp.MustCompile(`^(?:[a-z][a-z0-9+.:-]*://\S+|(?:[A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*:\d+\S*|[A-Za-z][A-Za-z0-9-]*:\d{2,5}|\d+\.\d+\.\d+\.\d+(?::\d+)?\S*)$`)
+	hostForm     = regexp.MustCompile(`^(?:[A-Za-z0-9_*-]+\.)+([a-z]{2,})(?:/\S*)?$`)
+	hostKey      = regexp.MustCompile(`(?i)host|url|uri|endpoint|addr|domain|server|broker|ingress|upstream|dsn|dns|fqdn|site|proxy|cluster`)
+	topDomains   = map[string]bool{"com": true, "net": true, "org": true, "io": true, "local": true, "internal": true, "lan": true, "corp": true, "cloud": true, "svc": true, "intra": true, "intranet": true, "gov": true, "edu": true, "eu": true, "uk": true, "de": true, "cn": true, "fr": true, "us": true}
+)
+
+// endpoint reports whether a value is an address that something connects to.
+func endpoint(key, v string) bool {
+	if endpointForm.MatchString(v) {
+		return true
+	}
+	if m := hostForm.FindStringSubmatch(v); m != nil {
+		return topDomains[m[1]] || hostKey.MatchString(key)
+	}
+	if i := strings.IndexByte(v, ','); i > 0 {
+		return endpoint(key, strings.TrimSpace(v[:i]))
+	}
+	return strings.HasPrefix(v, "jdbc:")
+}
+
