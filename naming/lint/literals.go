@@ -165,4 +165,3 @@ func endpoint(key, v string) bool {
 	}
 	return strings.HasPrefix(v, "jdbc:")
 }
-
