@@ -43,7 +43,7 @@ var rules = []rule{
 	{"stress/demo", []string{"stress/...", "naming/...", "capacity"}},
 	{"stress/...", []string{"stress", "naming", "capacity"}},
 	{"forecast", []string{"capacity"}},
-	{"internal/tui", []string{"naming", "capacity/...", "cgroupctl", "stress", "forecast", "internal/chart", "internal/tui/silence"}},
+	{"internal/tui", []string{"stress/load", "naming", "capacity/...", "cgroupctl", "stress", "forecast", "internal/chart", "internal/tui/silence"}},
 	{"internal/monitor", []string{"naming/...", "capacity/...", "cgroupctl", "stress/...", "forecast"}},
 	{"internal/apply", []string{"naming/...", "capacity/...", "cgroupctl", "stress/...", "forecast"}},
 	{"internal/console", []string{"naming/...", "capacity/...", "cgroupctl", "stress/...", "forecast", "internal/chart", "internal/doc"}},
