@@ -1,0 +1,82 @@
+//go:build unix
+
+package naming
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func tryLock(f *os.File) error {
+	for {
+		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return errLocked
+		default:
+			return err
+		}
+	}
+}
+
+// unlock releases the lock of every process that shares the open file.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
+// alive reports whether a process runs or is stopped. One that is dead and not
+// yet waited for by its parent can still be signalled, so /proc is asked too.
+func alive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	if err != nil && !errors.Is(err, syscall.EPERM) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true // no /proc on this system
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
+}
+
+// detach gives the watchdog a session of its own, so that neither the
+// terminal nor a kill of the process group reaches it, and the lock as file 3.
+func detach(cmd *exec.Cmd, lock *os.File) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.ExtraFiles = []*os.File{lock}
+}
+
+// inheritLock returns the lock that the owner handed over as file 3.
+func inheritLock(path string) (*os.File, error) {
+	f := os.NewFile(3, path)
+	var want, got os.FileInfo
+	want, err := os.Stat(path)
+	if err == nil && f != nil {
+		got, err = f.Stat()
+	}
+	if err != nil || f == nil || !os.SameFile(want, got) {
+		return nil, fmt.Errorf("file 3 is not the lock %q of the owner", path)
+	}
+	syscall.CloseOnExec(3)
+	return f, nil
+}
+
+// ignoreBrokenPipe lets a write to an owner that died return an error.
+func ignoreBrokenPipe() { signal.Ignore(syscall.SIGPIPE) }
+
+// syncDir makes a rename or removal in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// awaitLock has nothing to wait for: the lock came with the process.
+func awaitLock(context.Context, *serviceLock) {}

@@ -1,0 +1,219 @@
+package naming
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Report says what a restore did to each weight of a journal.
+type Report struct {
+	Registry string        `json:"registry"`
+	Service  string        `json:"service"`
+	Restored []Change      `json:"restored"`     // written back by this restore
+	Already  []string      `json:"already_base"` // instances whose weight was its base
+	Left     []Left        `json:"left_alone"`   // not ours to change
+	Took     time.Duration `json:"-"`            // until the base weights held
+}
+
+// Clean reports whether every weight is at its base.
+func (r Report) Clean() bool { return len(r.Left) == 0 }
+
+// A Left is a weight that a restore did not touch, and why.
+type Left struct {
+	Instance string `json:"instance"`
+	Base     Weight `json:"base"`
+	Found    Weight `json:"found"`
+	Reason   string `json:"reason"`
+}
+
+// callTimeout bounds one call to a registry during writes and restores: a
+// thousand times what a local one needs, and shorter than a lease.
+const callTimeout = time.Second
+
+// firstPause is the time before the second attempt to reach a registry.
+const firstPause = 10 * time.Millisecond
+
+// restore brings every weight of j back to its base, and tries again until ctx
+// ends while the registry cannot be reached. A weight that is neither the base
+// nor one of ours is left alone, as is an instance that is no longer listed.
+// It returns nil only after a list in which nothing was left to do.
+func restore(ctx context.Context, reg Registry, j *journal, log *runLog) (Report, error) {
+	start := time.Now()
+	rep := Report{Registry: j.Registry, Service: j.Service}
+	var restored []Change
+	for pause := firstPause; ; pause = min(2*pause, 250*time.Millisecond) {
+		todo, now, err := outstanding(ctx, reg, j, &rep)
+		if err == nil && len(todo) == 0 {
+			for _, c := range restored {
+				rep.Already = slices.DeleteFunc(rep.Already, func(name string) bool { return name == c.Instance })
+			}
+			rep.Restored, rep.Took = restored, time.Since(start)
+			return rep, nil
+		}
+		if err == nil {
+			var back map[string]Weight
+			back, err = writeBack(ctx, reg, j, todo, now)
+			_ = log.add("write", writeEvent{todo, back, "restore", errorText(err)}) // a full disk must not stop a restore
+			if err == nil {
+				restored = append(restored, todo...)
+				pause = firstPause
+				continue // look again at once
+			}
+		}
+		select {
+		case <-ctx.Done():
+			if err == nil {
+				err = ctx.Err()
+			}
+			return rep, fmt.Errorf("restore %s: %w", j.Service, err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// outstanding sorts the instances of j into rep.Already, rep.Left and the
+// changes still to be made, and returns the weights of the service now.
+func outstanding(ctx context.Context, reg Registry, j *journal, rep *Report) (todo []Change, now []Instance, err error) {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	all, err := reg.List(call)
+	if err != nil {
+		return nil, nil, err
+	}
+	now, _, err = Find(all, j.Service, "")
+	if err != nil {
+		now = nil // the service is gone, so are its instances
+	}
+	rep.Already, rep.Left = []string{}, []Left{}
+	for _, w := range j.Weights {
+		at := slices.IndexFunc(now, func(in Instance) bool { return in.Name == w.Instance })
+		switch {
+		case at < 0:
+			rep.Left = append(rep.Left, Left{w.Instance, w.Base, 0, "no longer in the registry"})
+		case now[at].Weight == w.Base:
+			rep.Already = append(rep.Already, w.Instance)
+		case slices.Contains(w.Ours, now[at].Weight):
+			todo = append(todo, Change{w.Instance, now[at].Weight, w.Base})
+		default:
+			rep.Left = append(rep.Left, Left{w.Instance, w.Base, now[at].Weight, fmt.Sprintf("changed by somebody else: the last weight written here was %d", last(w))})
+		}
+	}
+	return todo, now, nil
+}
+
+func last(w journalWeight) Weight {
+	if len(w.Ours) == 0 {
+		return w.Base
+	}
+	return w.Ours[len(w.Ours)-1]
+}
+
+// writeBack makes the changes in the order of a ladder, so that on the way back
+// the tested instance is not overloaded either.
+func writeBack(ctx context.Context, reg Registry, j *journal, todo []Change, now []Instance) (map[string]Weight, error) {
+	names := make([]string, len(now))
+	from, to := make([]Weight, len(now)), make([]Weight, len(now))
+	tested := -1
+	for k, in := range now {
+		names[k], from[k], to[k] = in.Name, in.Weight, in.Weight
+		if in.Name == j.Instance {
+			tested = k
+		}
+		if c := slices.IndexFunc(todo, func(c Change) bool { return c.Instance == in.Name }); c >= 0 {
+			to[k] = todo[c].To
+		}
+	}
+	steps := Ladder(names, from, to, tested)
+	if j.own(steps) {
+		_ = j.write() // a full disk must not stop a restore; it matters only if this is cut short too
+	}
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return reg.SetWeights(call, j.Service, steps)
+}
+
+// A Leftover is the outcome for one journal found by RestoreAll.
+type Leftover struct {
+	Journal string
+	Report  Report
+	Err     error // *BusyError: its test is still running; else why it could not be restored
+}
+
+// RestoreAll replays every journal below stateDir whose test is no longer
+// running, and removes those that were replayed. It is idempotent. open gets
+// the address that the journal names.
+func RestoreAll(ctx context.Context, stateDir string, open Opener) ([]Leftover, error) {
+	files, err := os.ReadDir(filepath.Join(stateDir, "shifts"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	var out []Leftover
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), ".") || !strings.HasSuffix(f.Name(), ".json") {
+			continue
+		}
+		path := filepath.Join(stateDir, "shifts", f.Name())
+		rep, err := RestoreFile(ctx, path, open)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, e := os.Stat(path); errors.Is(e, fs.ErrNotExist) {
+				continue // restored by somebody else meanwhile
+			}
+		}
+		out = append(out, Leftover{path, rep, err})
+	}
+	return out, nil
+}
+
+// RestoreFile replays one journal and removes it. The error is a *BusyError
+// while the test that wrote it is running.
+func RestoreFile(ctx context.Context, path string, open Opener) (Report, error) {
+	j, err := readJournal(path)
+	if err != nil {
+		return Report{}, err
+	}
+	rep := Report{Registry: j.Registry, Service: j.Service}
+	lock, err := lockService(ctx, lockPathOf(path), j.Service)
+	if err != nil {
+		return rep, err
+	}
+	defer lock.release()
+	if j, err = readJournal(path); err != nil { // it may have been restored while we waited
+		return rep, err
+	}
+	reg, err := open(ctx, j.Registry)
+	if err != nil {
+		return rep, err
+	}
+	defer reg.Close()
+	return replay(ctx, reg, j, lock.holder.Token)
+}
+
+// replay restores a journal whose owner is dead. The caller holds the lock.
+func replay(ctx context.Context, reg Registry, j *journal, token uint64) (Report, error) {
+	log, err := openRunLog(j.RunLog, token, "replay")
+	if err != nil {
+		log = nil // the log is gone or the disk is full; the weights matter more
+	}
+	defer log.close()
+	ctx, cancel := context.WithTimeout(ctx, replayLimit)
+	defer cancel()
+	rep, err := restore(ctx, reg, j, log)
+	if err != nil {
+		return rep, err
+	}
+	_ = log.add("restore", rep)
+	return rep, j.remove()
+}
+
+// replayLimit is how long a replay waits for a registry that is down.
+const replayLimit = 5 * time.Second
