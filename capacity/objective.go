@@ -73,6 +73,7 @@ func ParseObjective(s string) (Objective, error) {
 
 // parseTerm reads one term; at is the byte offset in part of what is refused.
 func parseTerm(part string) (t Term, at int, reason string) {
+	var err error
 	trimmed := strings.TrimLeftFunc(part, unicode.IsSpace)
 	lead := len(part) - len(trimmed)
 	if strings.TrimSpace(part) == "" {
@@ -97,7 +98,9 @@ func parseTerm(part string) (t Term, at int, reason string) {
 	switch {
 	case metric == "errors":
 		t.Metric = metric
-		t.Bound, reason = parseRatio(bound)
+		if t.Bound, err = ParseRatio(bound); err != nil {
+			reason = err.Error()
+		}
 		return t, boundAt, reason
 	case metric == "mean" || metric == "avg":
 		t.Metric = "mean"
@@ -113,7 +116,8 @@ func parseTerm(part string) (t Term, at int, reason string) {
 	default:
 		return t, lead, fmt.Sprintf("metric %q is unknown; known are p50 to p99.999, mean, max and errors", metric)
 	}
-	d, err := time.ParseDuration(bound)
+	var d time.Duration
+	d, err = time.ParseDuration(bound)
 	switch {
 	case err != nil && bound != "" && !strings.ContainsFunc(bound, unicode.IsLetter):
 		return t, boundAt, fmt.Sprintf("bound %q has no unit; write %sms or %ss", bound, bound, bound)
@@ -140,19 +144,20 @@ func parseQuantile(s string) (float64, bool) {
 	return p / 100, true
 }
 
-func parseRatio(s string) (ratio float64, reason string) {
+// ParseRatio reads a share such as "0.1%" or "0.001", in (0, 1].
+func ParseRatio(s string) (float64, error) {
 	number, percent := strings.CutSuffix(s, "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil {
-		return 0, fmt.Sprintf("bound %q is neither a percentage nor a ratio; write 0.1%% or 0.001", s)
+		return 0, fmt.Errorf("bound %q is neither a percentage nor a ratio; write 0.1%% or 0.001", s)
 	}
 	if percent {
 		v /= 100
 	}
 	if !(v > 0 && v <= 1) {
-		return 0, fmt.Sprintf("bound %q is outside (0%%, 100%%]", s)
+		return 0, fmt.Errorf("bound %q is outside (0%%, 100%%]", s)
 	}
-	return v, ""
+	return v, nil
 }
 
 // Latency returns the first term on a quantile of the response time, and

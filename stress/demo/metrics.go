@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+// Names of the metrics of an instance that no convention covers.
+const (
+	QueueWaitMetric = "http_queue_wait_seconds"
+	BacklogMetric   = "http_backlog"
+)
+
 // metrics are the counters behind /metrics.
 type metrics struct {
 	bounds   []float64 // seconds, ascending

@@ -1,0 +1,454 @@
+package stress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wxops/wxops/capacity"
+)
+
+// Options are what a [Runner] needs. Fields without a default are required.
+type Options struct {
+	Instance string // service/instance
+	Config   Config // BaseRate and MaxRate are filled in from the first window
+	Lever    Lever
+
+	// Sources are read once a window, Guards five times a second. They are
+	// separate, so that a guard never waits for a slow window.
+	Sources, Guards []Source
+
+	Log io.Writer        // the run log: every sample, decision and event, as JSON lines
+	Now func() time.Time // the clock, monotonic; nil: time.Now
+
+	// Healthy is asked five times a second and returns an error that says
+	// which peer is not fit to take the load back; nil: nobody is asked.
+	Healthy func(context.Context) error
+}
+
+// Pace of the guards, and how long they tolerate silence.
+const (
+	guardEvery = 200 * time.Millisecond
+
+	// restoreWithin bounds every attempt to put weights back; the watchdog
+	// takes over when the process is gone.
+	restoreWithin = 3 * time.Second
+)
+
+// ErrUnfit is wrapped by errors of a test that ended before anything was
+// changed, because it could not have begun safely.
+var ErrUnfit = errors.New("the test was not begun")
+
+// A Runner carries out one stress test: it reads the signals, asks the
+// controller, moves the lever, and puts everything back whatever happens.
+// Its methods are safe for concurrent use; Run is called once.
+type Runner struct {
+	o        Options
+	now      func() time.Time
+	start    time.Time
+	commands chan Command
+	abort    context.CancelCauseFunc
+
+	mu         sync.Mutex // guards what follows
+	controller *Recorder
+	total      float64 // requests per second of the whole service, smoothed
+	snap       Snapshot
+	changedAt  time.Time // of the first write
+	restoredAt time.Time
+}
+
+// errAborted is the cause of a context that the user cancelled.
+var errAborted = errors.New("asked to stop and restore")
+
+// errEnded is the cause of a context whose test has reached a verdict.
+var errEnded = errors.New("ended")
+
+// NewRunner returns a runner. It reads and changes nothing before Run.
+func NewRunner(o Options) *Runner {
+	o.Config = o.Config.withDefaults()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	return &Runner{
+		o: o, now: o.Now, commands: make(chan Command, 8), abort: func(error) {},
+		snap: Snapshot{Instance: o.Instance, Objective: o.Config.Objective, Limit: o.Config.MaxDuration, Phase: PhasePreflight, Last: Unmeasured()},
+	}
+}
+
+// Snapshot returns the state of the test as of now.
+func (r *Runner) Snapshot() Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.snap
+	s.History = slices.Clone(s.History)
+	s.Points = slices.Clone(s.Points)
+	s.Sentences = slices.Clone(s.Sentences)
+	s.Guards = slices.Clone(s.Guards)
+	s.Signals = slices.Clone(s.Signals)
+	if !r.start.IsZero() && s.Verdict == "" {
+		s.Elapsed = r.now().Sub(r.start)
+	}
+	state := r.o.Lever.State()
+	s.WeightBase, s.Weight, s.RestorePoint, s.Lease = state.Base, state.Now, state.RestorePoint, state.Lease
+	return s
+}
+
+// Abort ends the test and restores.
+func (r *Runner) Abort() {
+	r.mu.Lock()
+	abort := r.abort
+	r.mu.Unlock()
+	abort(errAborted)
+}
+
+// Command passes a request of the user on. It does not wait.
+func (r *Runner) Command(c Command) {
+	select {
+	case r.commands <- c:
+	default: // eight are waiting: the test is about to end
+	}
+}
+
+// Run carries out the test and returns its curve. The error is nil whenever
+// the test was begun: how it ended is the curve's verdict. An error that wraps
+// ErrUnfit says that nothing was changed; any other error says that the
+// weights could not be put back.
+func (r *Runner) Run(ctx context.Context) (capacity.Curve, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(errEnded)
+	r.mu.Lock()
+	r.start, r.abort = r.now(), cancel
+	r.mu.Unlock()
+
+	stale := 2 * r.o.Config.Window
+	meter := NewMeter(r.start, stale, r.now, r.o.Sources...)
+	first, err := r.preflight(ctx, meter)
+	if err != nil {
+		return capacity.Curve{}, err
+	}
+
+	var guards sync.WaitGroup
+	guards.Go(func() { r.guard(ctx, cancel, NewMeter(r.start, stale, r.now, r.o.Guards...)) })
+	end := r.windows(ctx, meter, first)
+	cancel(errEnded)
+	guards.Wait()
+
+	r.enter(PhaseRestore, "putting the weights back")
+	safe, stop := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
+	defer stop()
+	err = r.o.Lever.Restore(safe)
+	r.mu.Lock()
+	r.restoredAt = r.now()
+	r.mu.Unlock()
+	if !r.changedAt.IsZero() {
+		r.settle(safe, meter)
+	}
+	return r.finish(end), err
+}
+
+// A verdict is how the windows ended.
+type verdict struct {
+	verdict capacity.Verdict
+	reason  string
+}
+
+// preflight reads the signals until the first window is complete, and refuses
+// a test that cannot be begun safely. It changes nothing.
+func (r *Runner) preflight(ctx context.Context, meter *Meter) (Sample, error) {
+	if err := r.o.Config.Check(); err != nil {
+		return Sample{}, fmt.Errorf("%w: %w", ErrUnfit, err)
+	}
+	if r.o.Healthy != nil {
+		if err := r.o.Healthy(ctx); err != nil {
+			return Sample{}, fmt.Errorf("%w: %w", ErrUnfit, err)
+		}
+	}
+	var s Sample
+	tick := time.NewTicker(r.o.Config.Window)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		var states []SignalState
+		var err error
+		s, states, err = r.window(ctx, meter, r.o.Config.Window)
+		r.mu.Lock()
+		r.snap.Signals = states
+		r.mu.Unlock()
+		if ctx.Err() != nil {
+			return s, context.Cause(ctx)
+		}
+		if err != nil {
+			return s, fmt.Errorf("%w: %w", ErrUnfit, err)
+		}
+		if n > 0 && s.Window > 0 {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return s, context.Cause(ctx)
+		}
+	}
+	r.fillShare(&s)
+	switch {
+	case math.IsNaN(s.Offered) && math.IsNaN(s.Throughput):
+		return s, fmt.Errorf("%w: no signal tells the rate of requests at %s", ErrUnfit, r.o.Instance)
+	case !(s.Offered > 0) && !(s.Throughput > 0):
+		return s, fmt.Errorf("%w: no traffic reaches %s", ErrUnfit, r.o.Instance)
+	}
+	return s, nil
+}
+
+// window reads all sources within limit.
+func (r *Runner) window(ctx context.Context, meter *Meter, limit time.Duration) (Sample, []SignalState, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return meter.Window(ctx)
+}
+
+// fillShare derives what no registry statistics told: the share from the
+// weights, the traffic of the service from that share.
+func (r *Runner) fillShare(s *Sample) {
+	if math.IsNaN(s.Offered) {
+		s.Offered = s.Throughput // a stable queue completes what arrives
+	}
+	if math.IsNaN(s.Share) {
+		s.Share = r.o.Lever.Share()
+	}
+	if math.IsNaN(s.Total) && s.Share > 0 {
+		s.Total = s.Offered / s.Share
+	}
+}
+
+// windows feeds the controller window by window until it reaches a verdict, a
+// guard fires or the context ends.
+func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
+	cfg := r.o.Config
+	r.mu.Lock()
+	r.total = s.Total
+	if reach := r.o.Lever.Reach(s.Total); !math.IsInf(reach, 1) {
+		cfg.MaxRate = reach
+	}
+	r.controller = NewRecorder(cfg, r.o.Log)
+	r.mu.Unlock()
+
+	next := r.now()
+	for {
+		if end, done := r.step(ctx, s); done {
+			return end
+		}
+		next = next.Add(cfg.Window)
+		if late := r.now().Sub(next); late > cfg.Window {
+			next = r.now() // the machine slept: one long window instead of a burst of empty ones
+		}
+		wait := time.NewTimer(next.Sub(r.now()))
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				wait.Stop()
+				return r.ended(ctx)
+			case c := <-r.commands:
+				if err := r.obey(ctx, c); err != nil {
+					wait.Stop()
+					return verdict{capacity.VerdictGuard, err.Error()}
+				}
+			case <-wait.C:
+				waiting = false
+			}
+		}
+		var states []SignalState
+		var err error
+		s, states, err = r.window(ctx, meter, cfg.Window)
+		if ctx.Err() != nil {
+			return r.ended(ctx)
+		}
+		r.mu.Lock()
+		r.snap.Signals = states
+		r.mu.Unlock()
+		if err != nil {
+			return verdict{capacity.VerdictGuard, err.Error()}
+		}
+		r.fillShare(&s)
+	}
+}
+
+// step shows one window to the controller and does what it decides.
+func (r *Runner) step(ctx context.Context, s Sample) (verdict, bool) {
+	if s.Window <= 0 || math.IsNaN(s.Offered) {
+		return verdict{}, false // a reading failed once; the next window is longer
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	const memory = 0.5 // the total of a window counts half: natural traffic wanders by 2 %
+	if s.Total > 0 {
+		r.total += (1 - memory) * (s.Total - r.total)
+	}
+	r.account(s)
+	d := r.controller.Step(s)
+	r.show(s, d)
+	if d.Done() {
+		return verdict{d.Verdict, d.Reason}, true
+	}
+	if err := r.pull(ctx, d); err != nil {
+		return verdict{capacity.VerdictGuard, err.Error()}, true
+	}
+	return verdict{}, false
+}
+
+// pull moves the lever to the target of d; r.mu is held.
+func (r *Runner) pull(ctx context.Context, d Decision) error {
+	if d.Phase == PhaseBaseline {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return nil // the loop sees it and restores
+	}
+	if r.changedAt.IsZero() {
+		r.changedAt = r.now()
+	}
+	_, err := r.o.Lever.Set(ctx, d.Target, r.total)
+	r.snap.TargetRate = d.Target
+	return err
+}
+
+// obey applies a command of the user.
+func (r *Runner) obey(ctx context.Context, c Command) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.controller.Command(c)
+	r.snap.Holding = c != CommandResume
+	r.sentence(d)
+	return r.pull(ctx, d)
+}
+
+// guard reads the fast signals five times a second and acts at once: it lowers
+// the rate when the controller asks for it, and ends the test when a signal is
+// gone or a peer is unhealthy.
+func (r *Runner) guard(ctx context.Context, end context.CancelCauseFunc, meter *Meter) {
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		select {
+		case <-r.o.Lever.Lost():
+			end(guardError{errLost})
+			return
+		default:
+		}
+		s, _, err := r.window(ctx, meter, 5*guardEvery)
+		if err == nil && r.o.Healthy != nil {
+			err = r.o.Healthy(ctx)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			end(guardError{err})
+			return
+		}
+		if d, err := r.watch(ctx, s); err != nil {
+			end(guardError{err})
+			return
+		} else if d.Done() {
+			end(guardVerdict{d})
+			return
+		}
+	}
+}
+
+var errLost = errors.New("the lease was lost, and the weights are being put back")
+
+// A guardError is the cause of a context that a guard cancelled.
+type guardError struct{ error }
+
+func (e guardError) Unwrap() error { return e.error }
+
+// A guardVerdict is the cause of a context that the controller ended between
+// two windows.
+type guardVerdict struct{ Decision }
+
+func (v guardVerdict) Error() string { return v.Reason }
+
+// watch shows a guard reading to the controller and does what it decides.
+func (r *Runner) watch(ctx context.Context, s Sample) (Decision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.controller == nil || s.Window <= 0 {
+		return Decision{}, nil
+	}
+	r.fillShare(&s)
+	d, act := r.controller.Watch(s)
+	if !act {
+		return Decision{}, nil
+	}
+	r.sentence(d)
+	if d.Done() {
+		return d, nil
+	}
+	return d, r.pull(ctx, d)
+}
+
+// ended says why ctx was cancelled.
+func (r *Runner) ended(ctx context.Context) verdict {
+	cause := context.Cause(ctx)
+	var guard guardError
+	var decided guardVerdict
+	switch {
+	case errors.As(cause, &guard):
+		return verdict{capacity.VerdictGuard, guard.Error()}
+	case errors.As(cause, &decided):
+		return verdict{decided.Verdict, decided.Reason}
+	case errors.Is(cause, errAborted):
+		return verdict{capacity.VerdictInterrupted, errAborted.Error()}
+	}
+	return verdict{capacity.VerdictInterrupted, "a signal ended the test"}
+}
+
+// settle counts the harm of the requests that were under way when the weights
+// went back: those of one more short window.
+func (r *Runner) settle(ctx context.Context, meter *Meter) {
+	wait := time.NewTimer(min(r.o.Config.Window, time.Second) / 2)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-wait.C:
+	}
+	if s, _, err := r.window(ctx, meter, time.Second); err == nil && s.Window > 0 {
+		r.mu.Lock()
+		r.account(s)
+		r.mu.Unlock()
+	}
+}
+
+// account adds a window to the harm, from the first write on; r.mu is held.
+func (r *Runner) account(s Sample) {
+	if r.changedAt.IsZero() {
+		return
+	}
+	answered := s.Throughput * s.Window.Seconds()
+	if math.IsNaN(answered) {
+		answered = s.Offered * s.Window.Seconds()
+	}
+	failed := orZero(s.ErrorRatio)
+	r.snap.Requests += int64(math.Round(answered))
+	r.snap.Violations += answered * (failed + (1-failed)*orZero(s.SlowRatio))
+}
+
+func orZero(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return v
+}
