@@ -47,5 +47,6 @@ much of the service is needed.`,
 	add(groupResources, newSlice(s))
 	add(groupPlanning, newForecast(s))
 	add(groupHelp, newDoctor(s), newSchema(s), newCompletion(s), newVersion(s))
+	root.AddCommand(newWatchdog(s))
 	return root
 }

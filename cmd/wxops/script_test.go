@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/stress/demo"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -22,6 +23,7 @@ const root = "../.."
 // TestMain puts wxops on the PATH of every test here: the test binary itself,
 // so that coverage and the race detector see the commands.
 func TestMain(m *testing.M) {
+	demo.ServeProcess() // returns unless this is an instance of a live test
 	testscript.Main(m, map[string]func(){
 		"wxops": func() { os.Exit(cli.Main(newRoot)) },
 	})

@@ -16,6 +16,6 @@ func newStress(s *cli.IO) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RequireSubcommand,
 	}
-	cmd.AddCommand(newStressLoad(s))
+	cmd.AddCommand(newStressDemo(s), newStressShift(s), newStressLoad(s))
 	return cmd
 }

@@ -1,0 +1,339 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/doc"
+	"github.com/wxops/wxops/internal/realpart"
+	"github.com/wxops/wxops/naming"
+	"github.com/wxops/wxops/naming/haproxy"
+	"github.com/wxops/wxops/stress/demo"
+)
+
+// A site is what the live tests stress: a real HAProxy in front of three
+// instances of known capacity, each in a process of its own, and open-loop
+// users.
+type site struct {
+	names     string // the value of --names
+	service   demo.Service
+	instances []*demo.Process
+	proxy     *demo.HAProxy
+	state     string // XDG_STATE_HOME
+	stop      func() demo.Report
+	ended     <-chan struct{} // of the process of begin
+}
+
+// startSite starts a site whose users send requests until the test ends.
+func startSite(t *testing.T, service demo.Service, weight int) *site {
+	t.Helper()
+	realpart.Binary(t, "haproxy", "apt-get install haproxy")
+	s := &site{service: service, state: t.TempDir()}
+	var targets []demo.Target
+	for i, name := range []string{"a", "b", "c"} {
+		p, err := demo.StartProcess(service.Name+"/"+name, service.Law, service.Bound, service.Seed+uint64(i)<<32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Close() })
+		s.instances = append(s.instances, p)
+		targets = append(targets, demo.Target{Name: name, Addr: p.Addr(), Weight: weight})
+	}
+	var err error
+	if s.proxy, err = demo.StartHAProxy(t.Context(), t.TempDir(), service.Name, targets); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.proxy.Close() })
+	s.names = "haproxy:unix:" + s.proxy.Socket + "?backend=" + service.Name
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	report := make(chan demo.Report, 1)
+	go func() {
+		report <- demo.Users{URL: s.proxy.URL(), Rate: service.Rate, Seed: service.Seed}.Run(ctx, 0)
+	}()
+	s.stop = func() demo.Report {
+		cancel()
+		r := <-report
+		report <- r // for the next caller
+		return r
+	}
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// shift returns the command that stresses instance a, with further flags.
+func (s *site) shift(flags ...string) *exec.Cmd {
+	args := append([]string{"stress", "shift", s.service.Name + "/a", "--names", s.names, "--slo", s.service.Objective() + ",errors<0.1%", "--plain", "-o", "json"}, flags...)
+	cmd := exec.Command("wxops", args...)
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+s.state)
+	return cmd
+}
+
+// weights reads the weights from HAProxy itself.
+func (s *site) weights(t *testing.T) []naming.Weight {
+	t.Helper()
+	reg, err := haproxy.Open(t.Context(), haproxy.Config{Network: "unix", Address: s.proxy.Socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reg.Close()
+	all, err := reg.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []naming.Weight
+	for _, in := range all {
+		out = append(out, in.Weight)
+	}
+	return out
+}
+
+// run carries out the command and returns its curve and exit code.
+func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("what it said:\n%s", log.Bytes())
+		}
+	})
+	if _, err := doc.Read(&out, kindCurve, &c); err != nil {
+		t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
+	}
+	return c, cmd.ProcessState.ExitCode()
+}
+
+// liveService is what the live tests measure: 8 workers of 20 ms, a capacity of
+// about 370 requests a second.
+func liveService() demo.Service { return demo.Choose(0, false) }
+
+// TestShiftFindsCapacityOnHAProxy compares the verdict with the truth found by
+// brute force, and counts the harm at the instance itself.
+func TestShiftFindsCapacityOnHAProxy(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		weight    int // of each instance; 1 is HAProxy's default
+		metrics   bool
+		tolerance float64
+	}{
+		{"metrics", 100, true, 0.05},
+		{"bare", 1, false, 0.10},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			service := liveService()
+			truth := service.Truth()
+			s := startSite(t, service, tc.weight)
+			before := s.weights(t)
+			var flags []string
+			if tc.metrics {
+				flags = []string{"--metrics", s.instances[0].MetricsURL(), "--queue-wait-metric", demo.QueueWaitMetric, "--backlog-metric", demo.BacklogMetric}
+			}
+			begin := time.Now()
+			cmd := s.shift(flags...)
+			c, code := s.run(t, cmd)
+			took := time.Since(begin)
+			used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			if code != 0 || c.Verdict != capacity.VerdictOK || !c.Capacity.Found {
+				t.Fatalf("exit %d, verdict %s: %s", code, c.Verdict, c.Reason)
+			}
+			tally, err := s.instances[0].Tally(begin, time.Now(), service.Bound)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := *c.Capacity.PerSecond
+			t.Logf("capacity %.0f (%.0f to %.0f), truth %.0f: %+.1f %%; %.1f s; harm %.2f %% said, %.2f %% counted; peak %.2f; %.2f cores",
+				got, *c.Capacity.Low, *c.Capacity.High, truth, 100*(got/truth-1), took.Seconds(),
+				100*c.Test.ViolationRatio, 100*tally.Ratio(), c.Test.PeakPerSecond/truth, used.Seconds()/took.Seconds())
+			if math.Abs(got/truth-1) > tc.tolerance {
+				t.Errorf("capacity %.0f is %.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
+			}
+			if took > 25*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if tally.Ratio() > 0.01 {
+				t.Errorf("%.2f %% of the requests of the instance missed the objective or failed", 100*tally.Ratio())
+			}
+			if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Errorf("weights %v before, %v after", before, after)
+			}
+			for _, peer := range s.instances[1:] {
+				if p, err := peer.Tally(begin, time.Now(), service.Bound); err != nil || p.Ratio() > 0.01 {
+					t.Errorf("peer %s: %.2f %% missed the objective (%v)", peer.Name(), 100*p.Ratio(), err)
+				}
+			}
+			if used > took/2 {
+				t.Errorf("wxops used %s of CPU in %s", used, took)
+			}
+		})
+	}
+}
+
+// begin starts cmd and waits until HAProxy gives the tested instance another
+// share. A guard may end a test before its first step when the machine stalls
+// for seconds, so another is begun, up to five.
+func (s *site) begin(t *testing.T, base []naming.Weight, start func() *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	for range 5 {
+		cmd := start()
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // its exit code is read later
+			close(ended)
+		}()
+		for waiting := true; waiting; {
+			if fmt.Sprint(s.weights(t)) != fmt.Sprint(base) {
+				t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+				s.ended = ended
+				return cmd
+			}
+			select {
+			case <-ended:
+				waiting = false
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	t.Fatal("five tests ended before they changed a weight")
+	return nil
+}
+
+// restored returns how long it took until HAProxy had the base weights again,
+// and fails the test when that is longer than 3 s or they do not stay.
+func (s *site) restored(t *testing.T, base []naming.Weight) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	var took time.Duration
+	for same := 0; same < 10; {
+		if fmt.Sprint(s.weights(t)) == fmt.Sprint(base) {
+			if same == 0 {
+				took = time.Since(begin)
+			}
+			same++
+		} else if same = 0; time.Since(begin) > 3*time.Second {
+			t.Fatalf("weights %v 3 s later, they were %v", s.weights(t), base)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	return took
+}
+
+// TestShiftLeavesNoWeightBehind ends a test in its ramp in every way we know,
+// and begins the next one without any cleanup.
+func TestShiftLeavesNoWeightBehind(t *testing.T) {
+	s := startSite(t, liveService(), 100)
+	base := s.weights(t)
+	gate := newGate(t, s.instances[0].MetricsURL())
+	for _, tc := range []struct {
+		name string
+		end  func(*testing.T, *os.Process)
+		code int // -1: killed by a signal
+	}{
+		{"SIGINT", sendSignal(syscall.SIGINT), 130},
+		{"SIGTERM", sendSignal(syscall.SIGTERM), 130},
+		{"SIGHUP", sendSignal(syscall.SIGHUP), 130},
+		{"SIGKILL", sendSignal(syscall.SIGKILL), -1},
+		{"SIGKILL to the group", func(t *testing.T, p *os.Process) {
+			if err := syscall.Kill(-p.Pid, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}, -1},
+		{"SIGSTOP and SIGCONT", func(t *testing.T, p *os.Process) {
+			sendSignal(syscall.SIGSTOP)(t, p)
+			s.restored(t, base)
+			sendSignal(syscall.SIGCONT)(t, p)
+		}, 4},
+		{"HAProxy restarts", func(t *testing.T, _ *os.Process) {
+			if err := s.proxy.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}, 4},
+		{"metrics are gone", func(*testing.T, *os.Process) { gate.shut() }, 4},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			gate.open()
+			var out, log bytes.Buffer
+			cmd := s.begin(t, base, func() *exec.Cmd {
+				out.Reset()
+				log.Reset()
+				cmd := s.shift("--metrics", gate.url)
+				cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+				cmd.Stdout, cmd.Stderr = &out, &log
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				return cmd
+			})
+			tc.end(t, cmd.Process)
+			took := s.restored(t, base)
+			<-s.ended
+			if code := cmd.ProcessState.ExitCode(); code != tc.code {
+				t.Errorf("exit %d, want %d\n%s", code, tc.code, log.Bytes())
+			}
+			if tc.code >= 0 {
+				var c capacity.Curve
+				if _, err := doc.Read(&out, kindCurve, &c); err != nil {
+					t.Error(err)
+				}
+			}
+			t.Logf("base weights after %s", took.Round(time.Millisecond))
+		})
+	}
+}
+
+func sendSignal(s syscall.Signal) func(*testing.T, *os.Process) {
+	return func(t *testing.T, p *os.Process) {
+		if err := p.Signal(s); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A gate is a /metrics endpoint that can go away.
+type gate struct {
+	url  string
+	gone atomic.Bool
+}
+
+func newGate(t *testing.T, target string) *gate {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: to.Scheme, Host: to.Host}) }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.gone.Load() {
+			panic(http.ErrAbortHandler) // the connection breaks off
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	g.url = server.URL + "/metrics"
+	return g
+}
+
+func (g *gate) open() { g.gone.Store(false) }
+func (g *gate) shut() { g.gone.Store(true) }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/naming"
+	"github.com/wxops/wxops/naming/file"
+	"github.com/wxops/wxops/stress/demo"
+)
+
+func newStressDemo(s *cli.IO) *cobra.Command {
+	var f shiftFlags
+	var seed uint64
+	var metastable bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See an online stress test in 20 seconds, with nothing to install",
+		Long: `demo starts a small fleet inside this process: users, a weighted router, three
+instances with bounded queues, and a name registry in a temporary folder. Then
+it does with it what "wxops stress shift" does with yours, and shows the truth,
+which is known here by construction, beside what the test found.
+
+Everything speaks HTTP on 127.0.0.1 and nothing is left behind.`,
+		Example: `  wxops stress demo
+  wxops stress demo --seed 7 --plain
+  wxops stress demo --metastable
+  wxops stress demo --plain -o json > curve.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runStressDemo(cmd.Context(), s, demo.Choose(seed, metastable), f)
+		},
+	}
+	fl := cmd.Flags()
+	fl.Uint64Var(&seed, "seed", 1, "which fleet: other seeds are other services")
+	fl.BoolVar(&metastable, "metastable", false, "a service that slows down as its backlog grows")
+	fl.BoolVar(&f.plain, "plain", false, "one line per step and decision on standard error, no live screen")
+	fl.StringVar(&f.out, "out", "", "also write the curve document to this file")
+	f.output.AddFlag(cmd, "table", "json", "yaml")
+	return cmd
+}
+
+// demoLimit ends the fleet whatever happens: a test takes about 20 s.
+const demoLimit = 2 * time.Minute
+
+func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shiftFlags) (err error) {
+	if err := f.output.Check(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "wxops-demo-")
+	if err != nil {
+		return cli.Failf("make a folder for the demo").WithCause(err).WithHint("set TMPDIR to a folder you may write to")
+	}
+	defer func() {
+		if e := os.RemoveAll(dir); err == nil && e != nil {
+			err = cli.Failf("remove the folder of the demo").WithCause(e)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, demoLimit)
+	defer cancel()
+	open := func(path string) (naming.Registry, error) { return asRegistry(file.Open(path)) }
+	fleet, err := demo.StartFleet(ctx, dir, service, open)
+	if err != nil {
+		return cli.Failf("start the demo").WithCause(err).WithHint("wxops doctor says what is missing")
+	}
+	defer func() {
+		if _, e := fleet.Close(); err == nil && e != nil {
+			err = cli.Failf("stop the demo").WithCause(e)
+		}
+	}()
+	f.names = "file:" + fleet.Names
+	f.slo = service.Objective()
+	f.metrics = fleet.Instances[0].MetricsURL()
+	f.queueWait, f.backlog = demo.QueueWaitMetric, demo.BacklogMetric
+	f.maxSeconds, f.errorBudget = 60, "0.5%"
+	curve, err := shiftCurve(ctx, s, "wxops stress demo", fleet.Instances[0].Name(), f)
+	if err != nil {
+		return err
+	}
+	curve.Mode = "demo"
+	// A second of one core: after the test, so that it takes none from it.
+	curve.Truth = &capacity.Truth{PerSecond: service.Truth()}
+	if f.output.Format == "table" {
+		defer func() { fmt.Fprintln(s.Out, byCPUAlone(curve, service.Law)) }()
+	}
+	return printCurve(s, curve, f, "wxops stress shift SERVICE/INSTANCE --names URL --slo 'p99<50ms' --dry-run")
+}
+
+// byCPUAlone says what a capacity by the CPU alone would have been: the rate
+// at the ordinary load, scaled until all cores of the slice are busy.
+func byCPUAlone(c capacity.Curve, law demo.Law) string {
+	for _, p := range c.Points {
+		if p.CPU == nil || *p.CPU <= 0 || p.Throughput <= 0 {
+			continue
+		}
+		guess := p.Throughput * float64(law.Workers) / *p.CPU
+		return fmt.Sprintf("by CPU      the CPU alone would have promised %.0f req/s, %+.0f %%: each request also waits for others", guess, 100*(guess/c.Truth.PerSecond-1))
+	}
+	return "by CPU      no CPU was measured"
+}
