@@ -44,8 +44,8 @@ type MetricsOptions struct {
 // are a few MB.
 const maxScrape = 64 << 20
 
-// ErrUnchanged is returned when an endpoint repeats its last answer byte for
-// byte: it is cached, and nothing is known about the window.
+// ErrUnchanged is returned when an endpoint that showed traffic repeats its
+// last answer byte for byte: it is cached, and nothing is known of the window.
 var ErrUnchanged = errors.New("the endpoint repeats its last answer")
 
 // A MetricError says that a metric is not there or cannot be used.
@@ -77,6 +77,7 @@ type Metrics struct {
 	summary bool // latency is a summary
 	at      time.Time
 	body    []byte
+	traffic bool // a window had requests
 	before  counters
 }
 
@@ -107,7 +108,6 @@ func OpenMetrics(ctx context.Context, o MetricsOptions) (*Metrics, error) {
 		_ = m.Close()
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	m.body = nil // the first Read may come before anything changed
 	return m, nil
 }
 
@@ -132,6 +132,7 @@ func (m *Metrics) Read(ctx context.Context) (stress.Reading, error) {
 	now := m.collect(families)
 	r := stress.Reading{At: at, Sample: plausible(m.sample(now, at)), Inside: m.names.wait+m.names.backlog != ""}
 	m.before, m.at = now, at
+	m.traffic = m.traffic || r.Sample.Offered > 0
 	return r, nil
 }
 
@@ -163,7 +164,7 @@ func (m *Metrics) scrape(ctx context.Context) (families map[string]*dto.MetricFa
 		return nil, at, fmt.Errorf("GET %s: %s", m.o.URL, resp.Status)
 	case len(body) > maxScrape:
 		return nil, at, fmt.Errorf("GET %s: the answer is longer than %d MiB", m.o.URL, maxScrape>>20)
-	case m.body != nil && bytes.Equal(body, m.body):
+	case m.traffic && bytes.Equal(body, m.body):
 		return nil, at, fmt.Errorf("GET %s: %w", m.o.URL, ErrUnchanged)
 	}
 	m.body = body

@@ -169,12 +169,19 @@ wait_ms_count %d
 }
 
 func TestCachedEndpointIsNotFresh(t *testing.T) {
-	p := newPage(t, histogramText("http_request_duration_seconds", "", []string{"1", "+Inf"}, []int{1, 1}, 1))
+	text := func(n int) string {
+		return histogramText("http_request_duration_seconds", "", []string{"1", "+Inf"}, []int{n, n}, 1)
+	}
+	p := newPage(t, text(1))
 	m := p.open(t, signal.MetricsOptions{})
-	p.window(t, m, p.text)
+	p.window(t, m, text(1))
+	near(t, "offered without traffic", p.window(t, m, text(1)).Offered, 0)
+	near(t, "offered", p.window(t, m, text(5)).Offered, 4)
+	p.clock = p.clock.Add(time.Second)
 	if _, err := m.Read(t.Context()); !errors.Is(err, signal.ErrUnchanged) {
 		t.Errorf("got %v, want %v", err, signal.ErrUnchanged)
 	}
+	near(t, "offered over the two windows", p.window(t, m, text(9)).Offered, 2)
 }
 
 func TestUnusableEndpointsAreRefused(t *testing.T) {
