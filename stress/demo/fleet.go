@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wxops/wxops/naming"
+	"github.com/wxops/wxops/naming/file"
 )
 
 // A Service is what a fleet runs: three instances of one law, and the users.
@@ -77,19 +78,19 @@ type Fleet struct {
 // of its share.
 const baseWeight = 100
 
-// StartFleet starts the service with its names file in dir, which open makes a
-// registry of. Users send requests until Close.
-func StartFleet(ctx context.Context, dir string, s Service, open func(path string) (naming.Registry, error)) (*Fleet, error) {
+// StartFleet starts the service with its names file in dir. Users send requests
+// until Close.
+func StartFleet(ctx context.Context, dir string, s Service) (*Fleet, error) {
 	f := &Fleet{Service: s, Names: filepath.Join(dir, "names.yaml")}
 	ctx, f.stop = context.WithCancel(ctx)
-	if err := f.begin(ctx, open); err != nil {
+	if err := f.begin(ctx); err != nil {
 		_, _ = f.Close() // the first error is the one to tell
 		return nil, fmt.Errorf("start fleet: %w", err)
 	}
 	return f, nil
 }
 
-func (f *Fleet) begin(ctx context.Context, open func(path string) (naming.Registry, error)) error {
+func (f *Fleet) begin(ctx context.Context) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "services:\n  %s:\n    layer: logic\n    instances:\n", f.Service.Name)
 	for i, name := range []string{"a", "b", "c"} {
@@ -103,10 +104,11 @@ func (f *Fleet) begin(ctx context.Context, open func(path string) (naming.Regist
 	if err := os.WriteFile(f.Names, []byte(b.String()), 0o600); err != nil {
 		return err
 	}
-	var err error
-	if f.Registry, err = open(f.Names); err != nil {
+	registry, err := file.Open(f.Names)
+	if err != nil {
 		return err
 	}
+	f.Registry = registry
 	if f.router, err = StartRouter(); err != nil {
 		return err
 	}
