@@ -10,8 +10,6 @@ import (
 
 	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/internal/cli"
-	"github.com/wxops/wxops/naming"
-	"github.com/wxops/wxops/naming/file"
 	"github.com/wxops/wxops/stress/demo"
 )
 
@@ -64,8 +62,7 @@ func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shift
 	}()
 	ctx, cancel := context.WithTimeout(ctx, demoLimit)
 	defer cancel()
-	open := func(path string) (naming.Registry, error) { return asRegistry(file.Open(path)) }
-	fleet, err := demo.StartFleet(ctx, dir, service, open)
+	fleet, err := demo.StartFleet(ctx, dir, service)
 	if err != nil {
 		return cli.Failf("start the demo").WithCause(err).WithHint("wxops doctor says what is missing")
 	}

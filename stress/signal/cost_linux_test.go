@@ -38,11 +38,15 @@ func BenchmarkRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	local, err := signal.OpenLocal(signal.LocalOptions{Address: in.Addr()})
+	process, err := signal.OpenProcess(b.Context(), signal.ProcessOptions{Address: in.Addr()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, s := range append([]stress.Source{metrics}, local...) {
+	sockets, err := signal.OpenSockets(b.Context(), signal.SocketsOptions{Address: in.Addr()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, s := range []stress.Source{metrics, process, sockets} {
 		b.Run(s.Name(), func(b *testing.B) {
 			begun := cpuTime(b)
 			for b.Loop() {

@@ -23,12 +23,16 @@ func TestSocketsSeeResponseTimesWithoutInstrumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := signal.OpenLocal(signal.LocalOptions{Address: in.Addr(), Every: 20 * time.Millisecond, Bound: bound.Seconds()})
+	process, err := signal.OpenProcess(t.Context(), signal.ProcessOptions{Address: in.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets, err := signal.OpenSockets(t.Context(), signal.SocketsOptions{Address: in.Addr(), Every: 20 * time.Millisecond, Bound: bound.Seconds()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	own := stress.NewMeter(time.Now(), time.Minute, time.Now, metrics)
-	outside := stress.NewMeter(time.Now(), time.Minute, time.Now, local...)
+	outside := stress.NewMeter(time.Now(), time.Minute, time.Now, process, sockets)
 	defer own.Close()
 	defer outside.Close()
 	// A machine that stands still for a part of a response time delays answers

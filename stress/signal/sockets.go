@@ -337,34 +337,3 @@ func survival(ages map[int]float64, seconds, rate, arrived float64) histogram {
 	h = append(h, stress.Bucket{Bound: ageBound(last + 1), Count: arrived * pools[len(pools)-1].share}, stress.Bucket{Bound: math.Inf(1)})
 	return h
 }
-
-// LocalOptions say which instance on this host to look at.
-type LocalOptions struct {
-	Address string // host:port on which the instance listens
-	PID     int    // of the instance; 0: found by Address
-
-	Every    time.Duration  // see [SocketsOptions]
-	Requests func() float64 // see [SocketsOptions]
-	Bound    float64        // response time of the objective, seconds; 0 if none
-	Now      func() time.Time
-}
-
-// OpenLocal opens [Sockets] and [Process] of an instance. With a PID and an
-// Address on which nothing listens here, it is the process alone.
-func OpenLocal(o LocalOptions) ([]stress.Source, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	p, err := OpenProcess(ctx, ProcessOptions{Address: o.Address, PID: o.PID, Now: o.Now})
-	if err != nil {
-		return nil, err
-	}
-	s, err := OpenSockets(ctx, SocketsOptions{Address: o.Address, PID: o.PID, Every: o.Every, Requests: o.Requests, Bound: o.Bound, Now: o.Now})
-	switch {
-	case err == nil:
-		return []stress.Source{s, p}, nil
-	case o.PID != 0:
-		return []stress.Source{p}, nil
-	}
-	_ = p.Close()
-	return nil, err
-}
