@@ -15,7 +15,8 @@ var kindCurve = doc.Kind{Name: "curve", Version: 1, Title: "Performance model of
 func kinds() []doc.Kind {
 	return []doc.Kind{
 		kindLint,
-		kindCurve, kindLoad,
+		kindCurve,
+		kindLoad, kindVerdict,
 		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
 		kindForecast,
 	}

@@ -16,6 +16,7 @@ func newStress(s *cli.IO) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RequireSubcommand,
 	}
-	cmd.AddCommand(newStressDemo(s), newStressShift(s), newStressLoad(s))
+	cmd.AddCommand(newStressDemo(s), newStressShift(s))
+	cmd.AddCommand(newStressLoad(s), newStressGate(s))
 	return cmd
 }

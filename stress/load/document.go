@@ -88,6 +88,7 @@ type Window struct {
 	P999        *float64 `json:"p999_seconds" doc:"99.9 % quantile"`
 	LagP99      *float64 `json:"send_lag_p99_seconds" doc:"99 % quantile of the send lag"`
 	Errors      int64    `json:"errors" doc:"requests without an answer, or with an error status"`
+	CPU         *float64 `json:"cpu_seconds_per_request,omitempty" doc:"CPU time of the service per answer; with --pid only"`
 	InFlight    int      `json:"in_flight" doc:"at its end"`
 	Connections int      `json:"connections" doc:"open at its end"`
 }

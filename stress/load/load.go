@@ -178,8 +178,8 @@ func Start(ctx context.Context, o Options) (*Generator, error) {
 		return nil, err
 	}
 	// A worker's thread may hold its processor for a while; collector, screen
-	// and signals need another one.
-	if procs := len(g.workers) + 1; runtime.GOMAXPROCS(0) < procs {
+	// and signals need others.
+	if procs := int(threads.Add(int64(len(g.workers)))) + 2; runtime.GOMAXPROCS(0) < procs {
 		runtime.GOMAXPROCS(procs)
 	}
 	ready := make(chan error, len(g.workers))
@@ -219,11 +219,15 @@ func Start(ctx context.Context, o Options) (*Generator, error) {
 	}()
 	go func() {
 		running.Wait()
+		threads.Add(-int64(len(g.workers)))
 		close(g.collect.in)
 	}()
 	go g.collect.run()
 	return g, nil
 }
+
+// threads is how many workers run in this process, of all generators.
+var threads atomic.Int64
 
 // prewarmLimit is how long the opening of the pool may take before the run
 // starts with what is there.
