@@ -66,7 +66,7 @@ Exit code: 1 regression, 2 nothing was compared, 4 undecided.`,
 			if err := out.Check(); err != nil {
 				return err
 			}
-			var g gate
+			var g gating
 			var err error
 			switch {
 			case baseURL != "" && newURL != "" && len(args) == 0:
@@ -93,8 +93,8 @@ Exit code: 1 regression, 2 nothing was compared, 4 undecided.`,
 	return cmd
 }
 
-// gate gathers what is to be compared.
-type gate struct {
+// gating gathers what is to be compared.
+type gating struct {
 	mode        string
 	comparisons []stress.Comparison
 	inputs      []doc.Input
@@ -108,7 +108,7 @@ type side struct {
 	loads  []load.Document
 }
 
-func (g *gate) read(s *cli.IO, args []string) error {
+func (g *gating) read(s *cli.IO, args []string) error {
 	g.mode = "documents"
 	var sides [2]side
 	for i, list := range args {
@@ -139,7 +139,7 @@ func (g *gate) read(s *cli.IO, args []string) error {
 	return nil
 }
 
-func (g *gate) readDocument(s *cli.IO, name string, into *side) error {
+func (g *gating) readDocument(s *cli.IO, name string, into *side) error {
 	b, err := readInput(s, name)
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func readInput(s *cli.IO, name string) ([]byte, error) {
 
 // compareLoads compares p99 and CPU of load documents. Three runs and more on
 // each side speak for themselves; of fewer, the windows do.
-func (g *gate) compareLoads(b, n []load.Document) {
+func (g *gating) compareLoads(b, n []load.Document) {
 	if len(b) == 0 || len(n) == 0 {
 		return
 	}
@@ -230,7 +230,7 @@ func loadSeries(docs []load.Document, value func(load.Window) *float64) []float6
 
 // compareCurves compares p99 and CPU per request at the rates where both curves
 // have been measured; the base is interpolated.
-func (g *gate) compareCurves(b, n []capacity.Curve) {
+func (g *gating) compareCurves(b, n []capacity.Curve) {
 	values := map[string]func(capacity.Point) float64{
 		metricP99: func(p capacity.Point) float64 {
 			if p.P99 == nil {
@@ -287,7 +287,7 @@ func interpolate(points []capacity.Point, offered float64, value func(capacity.P
 }
 
 // drive loads both versions at the same time.
-func (g *gate) drive(ctx context.Context, s *cli.IO, f *loadFlags, urls [2]string, pids [2]int) error {
+func (g *gating) drive(ctx context.Context, s *cli.IO, f *loadFlags, urls [2]string, pids [2]int) error {
 	g.mode = "side-by-side"
 	if f.duration == "" {
 		f.duration = "60s"
@@ -338,7 +338,7 @@ func (g *gate) drive(ctx context.Context, s *cli.IO, f *loadFlags, urls [2]strin
 	return nil
 }
 
-func (g *gate) paired(name string, b, n load.Document, value func(load.Window) *float64, margin float64) {
+func (g *gating) paired(name string, b, n load.Document, value func(load.Window) *float64, margin float64) {
 	c := stress.Comparison{Name: name, Paired: true, Margin: margin}
 	for i := 1; i < min(len(b.Intervals), len(n.Intervals)); i++ {
 		x, y := value(b.Intervals[i]), value(n.Intervals[i])
@@ -351,7 +351,7 @@ func (g *gate) paired(name string, b, n load.Document, value func(load.Window) *
 	g.comparisons = append(g.comparisons, c)
 }
 
-func (g *gate) finish(s *cli.IO, out *cli.Output, allow bool) error {
+func (g *gating) finish(s *cli.IO, out *cli.Output, allow bool) error {
 	verdict, effects, err := stress.Gate(g.comparisons)
 	if errors.Is(err, stress.ErrNothingCompared) {
 		e := cli.Usagef("%s", err).WithHint("both sides need documents of the same kind, measured at equal rate")
