@@ -43,7 +43,7 @@ much of the service is needed.`,
 		}
 	}
 	add(groupStandards, newLintConfig(s))
-	add(groupCapacity, newStress(s))
+	add(groupCapacity, newStress(s), newCapacity(s))
 	add(groupResources, newSlice(s))
 	add(groupPlanning, newForecast(s))
 	add(groupHelp, newDoctor(s), newSchema(s), newCompletion(s), newVersion(s))

@@ -18,7 +18,7 @@ func kinds() []doc.Kind {
 		kindCurve,
 		kindLoad, kindVerdict,
 		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
-		kindForecast,
+		kindForecast, kindCapacity,
 	}
 }
 

@@ -1,0 +1,285 @@
+package capacity
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestFormulaGivesThreeReadings(t *testing.T) {
+	got, err := Formula(20, 14.4, 9000, 0.6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "peak utilization", got.PeakUtilization, 0.72, 1e-12)
+	near(t, "load ratio", got.LoadRatio, 1.2, 1e-12)
+	near(t, "required cores", got.RequiredCores, 24, 1e-9)
+	near(t, "supply", got.SupplyPerSecond, 7500, 1e-9)
+	for _, bad := range [][4]float64{{0, 1, 1, 0.6}, {2, 3, 1, 0.6}, {2, 1, 1, 1.1}, {2, 1, math.NaN(), 0.5}, {2, 1, math.Inf(1), 0.5}, {-1, -2, 1, 0.5}} {
+		if _, err := Formula(bad[0], bad[1], bad[2], bad[3]); !errors.Is(err, ErrRange) {
+			t.Errorf("Formula%v: error %v, want ErrRange", bad, err)
+		}
+	}
+}
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s is %v, want %v ± %v", what, got, want, tolerance)
+	}
+}
+
+// Published by the closed form of the wait in M/M/c: P(W > 5 s) = 1 %.
+func TestCeilingOfWaitForFewCores(t *testing.T) {
+	for servers, want := range map[int]float64{1: 0.31, 2: 0.62, 4: 0.80, 8: 0.89} {
+		got, err := Ceiling(Station{Servers: servers, Service: 0.005, ServiceCV: 1}, []Goal{{0.99, 0.025, true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "ceiling", got, want, 0.006)
+	}
+}
+
+// M/M/1: the response time is exponential with rate mu - lambda.
+func TestCeilingOfResponseInMM1(t *testing.T) {
+	got, err := Ceiling(Station{Servers: 1, Service: 0.01, ServiceCV: 1}, []Goal{{0.99, 0.1, false}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "ceiling", got, 1-math.Log(100)/10, 0.001)
+}
+
+// The mean wait of M/G/1 is rho*s*(1+cv^2)/(2*(1-rho)) (Pollaczek and Khinchine);
+// it covers M/D/1 and the simulation of every service distribution.
+func TestCeilingOfMeanWaitInMG1(t *testing.T) {
+	for _, cv := range []float64{0, 0.5, 1, 2} {
+		const rho = 0.6
+		bound := rho * 0.01 * (1 + cv*cv) / (2 * (1 - rho))
+		got, err := Ceiling(Station{Servers: 1, Service: 0.01, ServiceCV: cv}, []Goal{{math.NaN(), bound, true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "ceiling", got, rho, 0.02)
+	}
+}
+
+// P(W > t) of M/D/1 with t below one service time is 1 - (1-rho)*exp(lambda*t)
+// (Erlang 1909, the first piece of the sum).
+func TestCeilingOfWaitInMD1(t *testing.T) {
+	const rho, service, at = 0.3, 0.01, 0.006
+	q := (1 - rho) * math.Exp(rho/service*at)
+	got, err := Ceiling(Station{Servers: 1, Service: service}, []Goal{{q, at, true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "ceiling", got, rho, 0.006)
+}
+
+// The simulation and the closed form must agree where both can answer.
+func TestSimulationAgreesWithErlang(t *testing.T) {
+	for _, servers := range []int{1, 2, 8} {
+		st := Station{Servers: servers, Service: 0.005, ServiceCV: 1, ArrivalsCV: 1}
+		g := Goal{0.99, 0.03, false}
+		exact, err := Ceiling(st, []Goal{g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace := newQueueTrace(st)
+		if !trace.met(exact*0.97, g) || trace.met(exact*1.03, g) {
+			t.Errorf("%d servers: the simulation is more than 3 %% off the ceiling %.3f", servers, exact)
+		}
+	}
+}
+
+// The truths of the scenarios of stress simulate, an independent discrete-event
+// simulation, hold within 5 %.
+func TestCeilingAgreesWithTheQueueSimulator(t *testing.T) {
+	for _, c := range []struct {
+		st    Station
+		bound float64
+		truth float64
+	}{
+		{Station{8, 0.010, 1, 1}, 0.100, 748},
+		{Station{32, 0.005, 1.2, 1}, 0.050, 6263},
+		{Station{4, 0.020, 0.5, 1}, 0.150, 179},
+		{Station{8, 0.010, 1, 2}, 0.100, 690},
+	} {
+		rho, err := Ceiling(c.st, []Goal{{0.99, c.bound, false}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "capacity", rho*float64(c.st.Servers)/c.st.Service, c.truth, 0.05*c.truth)
+	}
+}
+
+func TestCeilingRefuses(t *testing.T) {
+	if _, err := Ceiling(Station{Servers: 1, Service: 0.01, ServiceCV: 1}, []Goal{{0.99, 0.02, false}}); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("p99 of 2 service times: %v, want ErrUnreachable", err)
+	}
+	for _, st := range []Station{{0, 1, 1, 1}, {1, 0, 1, 1}, {1, 1, -1, 1}, {1, 1, math.NaN(), 1}, {1, 1, 1, 99}} {
+		if _, err := Ceiling(st, []Goal{{0.99, 10, false}}); !errors.Is(err, ErrRange) {
+			t.Errorf("Ceiling(%v): %v, want ErrRange", st, err)
+		}
+	}
+}
+
+func TestSizeNamesTheBindingRule(t *testing.T) {
+	got, err := Size(480, Needs{Demand: 12000, Target: 0.55, Imbalance: 1.1, Spares: 2, Zones: 3, MaxUnavailable: 0.25, Floor: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// by hand: 13200/264 = 50; f = ceil(13200/408) = 33; 33+2; 3*ceil(13200/816) = 51; ceil(33/0.75) = 44
+	want := map[string]int{"load": 50, "spares": 35, "zone": 51, "rolling": 44, "floor": 3}
+	for _, r := range got.Rules {
+		if want[r.Name] != r.Instances {
+			t.Errorf("rule %s needs %d, want %d", r.Name, r.Instances, want[r.Name])
+		}
+	}
+	if len(got.Rules) != len(want) || got.Instances != 51 || got.Binding != "zone" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// More demand, less capacity and a lower target never need fewer instances.
+func TestSizeIsMonotone(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 3000 {
+		n := Needs{Demand: rng.Float64() * 1e5, Target: 0.1 + 0.9*rng.Float64(), Imbalance: 1 + rng.Float64(), Spares: rng.IntN(4), Zones: []int{0, 2, 3}[rng.IntN(3)], MaxUnavailable: 0.5 * rng.Float64(), Floor: rng.IntN(5)}
+		c := 1 + rng.Float64()*1000
+		base, err := Size(c, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more := n
+		more.Demand *= 1 + rng.Float64()
+		if got, _ := Size(c, more); got.Instances < base.Instances {
+			t.Fatalf("more demand needs %d instead of %d: %+v", got.Instances, base.Instances, more)
+		}
+		if got, _ := Size(c*(0.1+0.9*rng.Float64()), n); got.Instances < base.Instances {
+			t.Fatalf("less capacity needs %d instead of %d", got.Instances, base.Instances)
+		}
+	}
+}
+
+func TestSizeRefuses(t *testing.T) {
+	for _, c := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		if _, err := Size(c, Needs{Demand: 1, Target: 0.5}); !errors.Is(err, ErrCapacity) {
+			t.Errorf("capacity %v: %v", c, err)
+		}
+	}
+	for _, n := range []Needs{{Demand: -1, Target: 0.5}, {Demand: 1}, {Demand: 1, Target: 1.2}, {Demand: math.NaN(), Target: 0.5}, {Demand: 1, Target: 0.5, Zones: 1}, {Demand: 1, Target: 0.5, MaxUnavailable: 1}, {Demand: 1e300, Target: 0.5}, {Demand: 1, Target: 0.5, Imbalance: 0.5}} {
+		if _, err := Size(10, n); !errors.Is(err, ErrRange) {
+			t.Errorf("%+v: %v, want ErrRange", n, err)
+		}
+	}
+	zero, ten := 0.0, 10.0
+	if _, err := (Capacity{}).Safe(); !errors.Is(err, ErrNoKnee) {
+		t.Errorf("no knee: %v", err)
+	}
+	if _, err := (Capacity{Found: true, PerSecond: &ten, Low: &zero}).Safe(); !errors.Is(err, ErrCapacity) {
+		t.Errorf("interval through 0: %v", err)
+	}
+}
+
+// Every mix of a small catalogue is tried by brute force.
+func TestChooseFindsTheCheapestMix(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		machines := make([]Machine, 3)
+		for i := range machines {
+			machines[i] = Machine{Name: "m", Price: 0.5 + rng.Float64(), PerSecond: 50 + 200*rng.Float64(), Most: rng.IntN(3) * 4}
+		}
+		need := rng.Float64() * 1500
+		got, err := Choose(machines, need)
+		best, second := math.Inf(1), math.Inf(1)
+		limit := func(i int) int {
+			n := max(1, ceil(need/machines[i].PerSecond))
+			if machines[i].Most > 0 {
+				n = min(n, machines[i].Most)
+			}
+			return n
+		}
+		for a := range limit(0) + 1 {
+			for b := range limit(1) + 1 {
+				for c := range limit(2) + 1 {
+					have := float64(a)*machines[0].PerSecond + float64(b)*machines[1].PerSecond + float64(c)*machines[2].PerSecond
+					if have < need-1e-9 || a+b+c == 0 {
+						continue
+					}
+					price := float64(a)*machines[0].Price + float64(b)*machines[1].Price + float64(c)*machines[2].Price
+					best, second = min(best, price), min(second, max(best, price))
+				}
+			}
+		}
+		if math.IsInf(best, 1) != errors.Is(err, ErrNotEnough) {
+			t.Fatalf("best %v, error %v", best, err)
+		}
+		if err == nil && math.Abs(got.Best.Price-best) > 1e-9 {
+			t.Fatalf("%+v for %v: price %v, want %v", machines, need, got.Best.Price, best)
+		}
+	}
+}
+
+// fixture draws windows of a service with known costs.
+func fixture(n int, noise float64) []Metric {
+	rng := rand.New(rand.NewPCG(5, 6))
+	rows := make([]Metric, n)
+	e := 0.0
+	for i := range rows {
+		r := 500 + 400*math.Sin(float64(i)/24*2*math.Pi)
+		e = 0.7*e + noise*rng.NormFloat64()
+		rows[i] = Metric{Rate: r, Cores: 0.2 + 0.002*r + e, Memory: 1e9 + 4e6*r, Disk: math.NaN(), Network: 1e5 * r}
+	}
+	return rows
+}
+
+func TestFitFindsCostsAndTheBottleneck(t *testing.T) {
+	f, err := Fit(fixture(500, 0.02), Limits{Cores: 4, Memory: 8 << 30, Network: 125e6, CPUCeiling: 0.6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu := f.Resources[0]
+	near(t, "slope", cpu.Line.Slope, 0.002, 2e-5)
+	near(t, "idle", cpu.Line.Idle, 0.2, 0.02)
+	near(t, "Theil-Sen", cpu.Line.TheilSen, 0.002, 4e-5)
+	near(t, "capacity", cpu.PerSecond, (2.4-0.2)/0.002, 15)
+	if !(cpu.Low < 1100 && cpu.High > 1100 && cpu.High-cpu.Low < 60) {
+		t.Errorf("interval [%v, %v]", cpu.Low, cpu.High)
+	}
+	if b, s := f.Resources[f.Bottleneck].Name, f.Resources[f.Second].Name; b != "cpu" || s != "network" {
+		t.Errorf("bottleneck %s, second %s", b, s)
+	}
+	f, err = Fit(fixture(500, 0.02), Limits{Cores: 4, Memory: 4 << 30, CPUCeiling: 0.6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := f.Resources[f.Bottleneck]
+	if m.Name != "memory" {
+		t.Errorf("bottleneck %s, want memory", m.Name)
+	}
+	near(t, "memory capacity", m.PerSecond, (0.85*4*(1<<30)-1e9)/4e6, 1)
+}
+
+func TestFitRefusesWithTheReason(t *testing.T) {
+	flat := fixture(100, 0.02)
+	for i := range flat {
+		flat[i].Rate = 100 + float64(i%3)
+	}
+	unrelated := fixture(100, 0)
+	rng := rand.New(rand.NewPCG(7, 8))
+	for i := range unrelated {
+		unrelated[i].Cores = 1 + rng.Float64()
+	}
+	idle := slices.Clone(flat)
+	for i := range idle {
+		idle[i].Rate = 0
+	}
+	limits := Limits{Cores: 4, CPUCeiling: 0.6}
+	for name, rows := range map[string][]Metric{"few": fixture(29, 0.1), "flat": flat, "unrelated": unrelated, "idle": idle, "none": nil} {
+		if _, err := Fit(rows, limits); !errors.Is(err, ErrNoFit) {
+			t.Errorf("%s: %v, want ErrNoFit", name, err)
+		}
+	}
+}
