@@ -351,13 +351,15 @@ func (c *Controller) decide(s Sample) Decision {
 	if (z > 1.2 || c.post.degradeZ > 1.95) && !(c.calm > 12*time.Second && score < 2) {
 		limit *= 2
 	}
-	long := elapsed >= usual+6*c.cfg.Lag || c.cfg.Window > 2*time.Second
+	if c.cfg.Window > 2*time.Second {
+		limit = 0 // a window is long enough
+	}
 	switch {
 	case c.slowed(z, score):
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
 	case c.capped >= 3:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
-	case c.near >= holdTime && long && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:
+	case c.near >= holdTime && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
 	case elapsed >= c.cfg.MaxDuration:
 		return c.finish(capacity.VerdictNoKnee, "the time is over")

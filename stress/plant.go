@@ -33,10 +33,11 @@ const (
 	guardPeriod  = 200 * time.Millisecond
 	naturalShare = 0.3     // of the truth arrives before the test
 	natural      = 1.0 / 4 // share of the service's traffic that the instance gets then
+	queueLimit   = 2000    // requests that may wait, far beyond any objective here
 	cpuCores     = 4.0     // limit of the simulated slice, unrelated to its workers
 )
 
-// A method is a law under test; [Controller] is one.
+// A method is a law under test; a [Controller] is one.
 type method interface {
 	Step(Sample) Decision
 	Watch(Sample) (Decision, bool)
@@ -80,7 +81,9 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	if a.robin {
 		a.stream = total
 	}
-	q := newQueue(sc.station, a, bound, rng)
+	instance := sc.station
+	instance.limit = queueLimit
+	q := newQueue(instance, a, bound, rng)
 	q.count.buckets = make([]float64, len(simBounds)+1)
 
 	p := plant{Scenario: sc, q: q, rng: rng, total: total, measured: total, share: natural, target: naturalShare * sc.Truth}
@@ -214,18 +217,10 @@ func (p *plant) act(d Decision, at time.Duration) {
 	}
 }
 
-// unmeasured returns a sample in which nothing was measured.
-func unmeasured(end, window time.Duration) Sample {
-	nan := math.NaN()
-	return Sample{
-		End: end, Window: window, Offered: nan, Throughput: nan, Mean: nan, MeanOver: nan, P50: nan, P99: nan, SlowRatio: nan, QueueWait: nan,
-		Backlog: nan, InFlight: nan, CPU: nan, CPULimit: nan, ErrorRatio: nan, Rejects: nan, Share: nan, Total: nan,
-	}
-}
-
 // reading is a guard reading: what sockets and counters say at once.
 func (p *plant) reading(at time.Duration) Sample {
-	s := unmeasured(at, guardPeriod)
+	s := Unmeasured()
+	s.End, s.Window = at, guardPeriod
 	dt := guardPeriod.Seconds()
 	s.Backlog = float64(p.q.queued())
 	s.Offered, s.Throughput = p.fast.arrived/dt, p.fast.done/dt
@@ -236,7 +231,8 @@ func (p *plant) reading(at time.Duration) Sample {
 
 // sample closes the window.
 func (p *plant) sample(end, window time.Duration) Sample {
-	s := unmeasured(end, window)
+	s := Unmeasured()
+	s.End, s.Window = end, window
 	t := p.window
 	dt := window.Seconds()
 	s.Offered, s.Throughput = t.arrived/dt, t.done/dt

@@ -121,8 +121,15 @@ func Replay(r io.Reader) (Replayed, error) {
 			return out, fmt.Errorf("run log line %d: %w", n, err)
 		}
 		if c == nil {
-			if line.Kind != kindHeader || line.Config == nil {
-				return out, fmt.Errorf("run log line %d: a header with the configuration is missing", n)
+			if line.Kind != kindHeader {
+				if line.Kind == kindStep || line.Kind == kindWatch || line.Kind == kindCommand {
+					return out, fmt.Errorf("run log line %d: a %s before the header", n, line.Kind)
+				}
+				out.Other++ // of the weights, which are written to the same file
+				continue
+			}
+			if line.Config == nil {
+				return out, fmt.Errorf("run log line %d: the header has no configuration", n)
 			}
 			if line.Schema != RunLogSchema {
 				return out, fmt.Errorf("run log line %d: schema is %q, this wxops reads %q", n, line.Schema, RunLogSchema)
@@ -166,7 +173,7 @@ func Replay(r io.Reader) (Replayed, error) {
 		return out, fmt.Errorf("read run log: %w", err)
 	}
 	if c == nil {
-		return out, errors.New("the run log is empty")
+		return out, errors.New("the run log has no header of a controller")
 	}
 	return out, nil
 }

@@ -16,7 +16,7 @@ func kinds() []doc.Kind {
 	return []doc.Kind{
 		kindLint,
 		kindCurve,
-		kindLoad, kindVerdict,
+		kindLoad, kindVerdict, kindSimulate,
 		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
 		kindForecast, kindCapacity,
 	}

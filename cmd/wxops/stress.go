@@ -18,5 +18,6 @@ func newStress(s *cli.IO) *cobra.Command {
 	}
 	cmd.AddCommand(newStressDemo(s), newStressShift(s))
 	cmd.AddCommand(newStressLoad(s), newStressGate(s))
+	cmd.AddCommand(newStressSimulate(s), newStressReplayLog(s))
 	return cmd
 }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/stress"
+)
+
+func newStressReplayLog(s *cli.IO) *cobra.Command {
+	return &cobra.Command{
+		Use:   "replay-log RUNLOG",
+		Short: "Recompute every decision of a test from its run log",
+		Long: `replay-log gives the samples of a run log ("-" for standard input) to a new
+controller and compares each decision with the recorded one, bit for bit.
+
+Exit code: 1 a decision differs, 2 the log cannot be read.`,
+		Example: `  wxops stress replay-log run.jsonl
+  wxops stress replay-log "$XDG_STATE_HOME/wxops/run.jsonl"
+  wxops stress replay-log - < run.jsonl`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			in := s.In
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return cli.Usagef("run log %q cannot be read", args[0]).WithCause(err)
+				}
+				defer f.Close()
+				in = f
+			}
+			r, err := stress.Replay(in)
+			switch {
+			case errors.Is(err, stress.ErrReplay):
+				return &cli.Error{Code: cli.ExitNo, What: "the log and the controller disagree", Cause: err, Hint: "was the log written by another wxops? wxops version"}
+			case err != nil:
+				return cli.Usagef("run log %q cannot be replayed", args[0]).WithCause(err)
+			}
+			_, err = fmt.Fprintf(s.Out, "%d decisions recomputed, all equal\n", r.Decisions)
+			if r.Last.Reason != "" && err == nil {
+				_, err = fmt.Fprintf(s.Out, "the last: %s\n", r.Last.Reason)
+			}
+			return err
+		},
+	}
+}
