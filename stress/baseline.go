@@ -221,11 +221,3 @@ func (b *backlogPI) Step(s Sample) Decision {
 	}
 	return b.keep(s)
 }
-
-func mean(x []float64) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += v
-	}
-	return sum / float64(len(x))
-}
