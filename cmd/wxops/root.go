@@ -42,7 +42,7 @@ much of the service is needed.`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupStandards, newLintConfig(s))
+	add(groupStandards, newLintConfig(s), newNames(s))
 	add(groupCapacity, newStress(s), newCapacity(s))
 	add(groupResources, newSlice(s))
 	add(groupPlanning, newForecast(s))

@@ -16,7 +16,7 @@ func newStress(s *cli.IO) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RequireSubcommand,
 	}
-	cmd.AddCommand(newStressDemo(s), newStressShift(s))
+	cmd.AddCommand(newStressDemo(s), newStressShift(s), newRestore(s, "wxops stress restore"))
 	cmd.AddCommand(newStressLoad(s), newStressGate(s))
 	cmd.AddCommand(newStressSimulate(s), newStressReplayLog(s))
 	return cmd
