@@ -48,7 +48,9 @@ func newNames(s *cli.IO) *cobra.Command {
 compare-and-swap, so that two people never overwrite each other unknowingly.
 
 The registry is given by --names, by WXOPS_NAMES or in wxops.yaml:
-  ` + namesForms,
+  file:names.yaml
+  haproxy:unix:/run/haproxy.sock?backend=checkout
+  haproxy:tcp:127.0.0.1:9999?backend=checkout`,
 		Example: `  wxops names ls --names file:names.yaml
   wxops names weight checkout/a 50 --names file:names.yaml
   wxops names restore`,
@@ -163,7 +165,7 @@ func newNamesWeight(s *cli.IO) *cobra.Command {
 raise a weight for the time of a test use "wxops stress shift". It is refused
 while a test of the service is running, and recorded in the run log.`,
 		Example: `  wxops names weight checkout/a 50 --names file:names.yaml
-  wxops names weight checkout/a 128 --names 'haproxy:unix:/run/haproxy.sock?backend=checkout'
+  wxops names weight checkout/a 128 --names haproxy:unix:/run/haproxy.sock
   WXOPS_NAMES=file:names.yaml wxops names weight checkout/b 100`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -50,10 +50,12 @@ process, when the instance runs on this host.
 Exit codes: 0 capacity found, or traffic too small to find it (verdict no-knee);
 1 the service is metastable; 2 wrong usage; 3 it could not be done; 4 a guard
 stopped the test; 130 interrupted.`,
-		Example: `  wxops stress shift checkout/a --names 'haproxy:unix:/run/haproxy.sock?backend=checkout' \
+		Example: `  wxops stress shift checkout/a --names haproxy:unix:/run/haproxy.sock \
       --slo 'p99<50ms,errors<0.1%' --metrics http://10.0.0.7:9100/metrics
-  wxops stress shift checkout/a --names file:names.yaml --slo 'p99<50ms' --dry-run
-  wxops stress shift checkout/a --slo 'p99<50ms' --plain -o json --out curve.json`,
+  wxops stress shift checkout/a --names file:names.yaml --slo 'p99<50ms' \
+      --metrics http://127.0.0.1:9100/metrics --dry-run
+  WXOPS_NAMES=haproxy:tcp:127.0.0.1:9999 wxops stress shift checkout/a \
+      --slo 'p99<50ms' --plain -o json --out curve.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runStressShift(cmd.Context(), s, args[0], f) },
 	}
