@@ -14,7 +14,19 @@ var kindCurve = doc.Kind{Name: "curve", Version: 1, Title: "Performance model of
 // kinds lists every document that wxops writes or reads.
 func kinds() []doc.Kind {
 	return []doc.Kind{
-		kindLint, kindNames, kindCurve, kindSimulate, kindLoad, kindVerdict, kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline, kindForecast, kindCapacity,
+		kindLint,
+		kindNames,
+		kindCurve,
+		kindSimulate,
+		kindLoad,
+		kindVerdict,
+		kindSlicePlan,
+		kindSlices,
+		kindSliceDrift,
+		kindSliceCuts,
+		kindOffline,
+		kindForecast,
+		kindCapacity,
 	}
 }
 
