@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
@@ -31,6 +33,11 @@ type lintFlags struct {
 	inventory, reference, failOn, config, explain string
 	md5Only                                       bool
 	maxParse                                      int64
+	baseline, writeBaseline, reason, since, cache string
+	manifests                                     string
+	git                                           []string
+	fix, diff, watching, initConfig, printConfig  bool
+	inventorySum                                  string
 }
 
 func newLintConfig(s *cli.IO) *cobra.Command {
@@ -52,14 +59,36 @@ was compared; 3: something could not be read (findings are still printed).`,
   wxops lint-config --explain WX303`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.explain != "" {
+			switch {
+			case f.explain != "":
 				return explainRule(s, f.explain)
+			case f.initConfig:
+				return initConfig(s, pathArg(args))
 			}
-			return f.run(cmd, s, args)
+			return f.run(cmd, s, pathArg(args))
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "result as "+strings.Join(lintFormats, "|")+", FORMAT=FILE for a file; repeatable")
+	f.addSourceFlags(cmd)
+	fl.StringVar(&f.failOn, "fail-on", "", "error, warning or info (default: the configuration's, else error)")
+	fl.StringVar(&f.explain, "explain", "", "say why a rule is, with an example and the fix")
+	fl.StringVar(&f.baseline, "baseline", "", "findings to leave out, as --write-baseline wrote them")
+	fl.StringVar(&f.writeBaseline, "write-baseline", "", "write all findings to this file and end with 0")
+	fl.StringVar(&f.reason, "reason", "", "why the findings of --write-baseline are accepted")
+	fl.StringVar(&f.since, "since", "", "only files changed since this git revision, each with its whole group")
+	fl.BoolVar(&f.fix, "fix", false, "repair line ends, byte order marks, final newlines and modes; refuses a dirty git tree")
+	fl.BoolVar(&f.diff, "diff", false, "print what --fix would change, as a unified diff")
+	fl.BoolVar(&f.watching, "watch", false, "lint again whenever the tree changes, until interrupted")
+	fl.BoolVar(&f.initConfig, "init", false, "write "+lint.ConfigName+" with every setting and its default")
+	fl.BoolVar(&f.printConfig, "print-config", false, "print the settings that hold and where they come from")
+	cmd.AddCommand(newLintManifest(s), newLintMigrate(s))
+	return cmd
+}
+
+// addSourceFlags adds what lint-config and migrate have in common.
+func (f *lintFlags) addSourceFlags(cmd *cobra.Command) {
+	fl := cmd.Flags()
 	fl.StringArrayVar(&f.layouts, "layout", nil, "how paths map, as {service}/{env}/{instance}/conf/{file...}; repeatable")
 	fl.StringVar(&f.inventory, "inventory", "", "what is deployed: JSON or YAML with environments, instances, slices, names")
 	fl.StringVar(&f.reference, "reference", "", "what is right: env=NAME or a directory (default: the largest group of equal files)")
@@ -67,10 +96,44 @@ was compared; 3: something could not be read (findings are still printed).`,
 	fl.StringSliceVar(&f.skip, "skip", nil, "not these rules or families")
 	fl.BoolVar(&f.md5Only, "md5-only", false, "only WX101 WX102 WX501 WX502 WX503; nothing is parsed")
 	fl.Int64Var(&f.maxParse, "max-parse", 4<<20, "bytes; longer files are compared by bytes only")
-	fl.StringVar(&f.failOn, "fail-on", "", "error, warning or info (default: the configuration's, else error)")
 	fl.StringVar(&f.config, "config", "", "configuration file (default: the nearest "+lint.ConfigName+")")
-	fl.StringVar(&f.explain, "explain", "", "say why a rule is, with an example and the fix")
-	return cmd
+	fl.StringVar(&f.cache, "cache", "", "directory of the cache, or off (default: the user's cache directory)")
+	fl.StringArrayVar(&f.git, "git", nil, "read this git revision instead of files; several are compared as environments")
+	fl.StringVar(&f.manifests, "manifests", "", "directory of manifests of hosts, or - for standard input")
+}
+
+func initConfig(s *cli.IO, path string) error {
+	file := filepath.Join(path, lint.ConfigName)
+	if _, err := os.Stat(file); err == nil {
+		return cli.Usagef("%s exists", file).WithHint("wxops lint-config --print-config")
+	}
+	if err := cli.WriteFile(file, []byte(lint.ExampleConfig)); err != nil {
+		return cli.Failf("write %s", file).WithCause(err)
+	}
+	_, err := fmt.Fprintln(s.Out, file)
+	return err
+}
+
+// printSettings prints the settings that hold, in the form of the configuration file.
+func (f *lintFlags) printSettings(s *cli.IO, o lint.Options, c lint.Config) error {
+	c.Layouts, c.Reference, c.FailOn = o.Layouts, o.Reference, f.failOn
+	c.Inventory = f.inventory
+	if c.Rules == nil {
+		c.Rules = map[string]string{}
+	}
+	for _, r := range o.Skip {
+		c.Rules[r] = "off"
+	}
+	from := c.Path
+	if from == "" {
+		from = "no " + lint.ConfigName + " found"
+	}
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Out, "# %s\n%s", from, b)
+	return err
 }
 
 func explainRule(s *cli.IO, id string) error {
@@ -91,6 +154,11 @@ func explainRule(s *cli.IO, id string) error {
 
 // options turns flags and the configuration file into options.
 func (f *lintFlags) options(path string) (lint.Options, error) {
+	o, _, err := f.settings(path)
+	return o, err
+}
+
+func (f *lintFlags) settings(path string) (lint.Options, lint.Config, error) {
 	o := lint.Options{
 		Layouts: f.layouts, Reference: f.reference, Only: f.rules, Skip: f.skip,
 		MD5Only: f.md5Only, MaxParse: f.maxParse, Today: time.Now().UTC(),
@@ -100,17 +168,17 @@ func (f *lintFlags) options(path string) (lint.Options, error) {
 	if f.config != "" {
 		b, readErr := os.ReadFile(f.config)
 		if readErr != nil {
-			return o, cli.Usagef("--config %s", f.config).WithCause(readErr).WithHint("wxops lint-config --init")
+			return o, c, cli.Usagef("--config %s", f.config).WithCause(readErr).WithHint("wxops lint-config --init")
 		}
 		c, err = lint.ReadConfig(f.config, b)
 	} else {
-		c, err = lint.FindConfig(path)
+		c, err = lint.FindConfig(configStart(path))
 	}
 	if err == nil {
 		err = c.Apply(&o)
 	}
 	if err != nil {
-		return o, cli.Usagef("%s", err).WithHint("correct the file, or pass --config with another one")
+		return o, c, cli.Usagef("%s", err).WithHint("correct the file, or pass --config with another one")
 	}
 	inventory := f.inventory
 	if inventory == "" && c.Inventory != "" {
@@ -119,10 +187,11 @@ func (f *lintFlags) options(path string) (lint.Options, error) {
 	if inventory != "" {
 		b, err := os.ReadFile(inventory)
 		if err != nil {
-			return o, cli.Usagef("--inventory %s", inventory).WithCause(err)
+			return o, c, cli.Usagef("--inventory %s", inventory).WithCause(err)
 		}
+		f.inventorySum = fmt.Sprintf("%x", sha256.Sum256(b))
 		if o.Inventory, err = lint.ReadInventory(b); err != nil {
-			return o, cli.Usagef("--inventory %s", inventory).WithCause(err)
+			return o, c, cli.Usagef("--inventory %s", inventory).WithCause(err)
 		}
 	}
 	if f.failOn == "" {
@@ -132,31 +201,80 @@ func (f *lintFlags) options(path string) (lint.Options, error) {
 		f.failOn = string(lint.Error)
 	}
 	if !slices.Contains([]string{"error", "warning", "info"}, f.failOn) {
-		return o, cli.Usagef("--fail-on %q is not one of error, warning, info", f.failOn).WithHint("--fail-on error")
+		return o, c, cli.Usagef("--fail-on %q is not one of error, warning, info", f.failOn).WithHint("--fail-on error")
 	}
-	return o, nil
+	return o, c, nil
 }
 
-func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, args []string) error {
-	path := "."
-	if len(args) == 1 {
-		path = args[0]
+// configStart is the directory where the search for the configuration begins.
+func configStart(path string) string {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return "."
 	}
+	return path
+}
+
+func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
+	ctx := cmd.Context()
 	sinks, err := parseSinks(f.outputs)
 	if err != nil {
 		return err
 	}
-	o, err := f.options(path)
+	o, c, err := f.settings(path)
 	if err != nil {
 		return err
 	}
+	if f.printConfig {
+		return f.printSettings(s, o, c)
+	}
+	if f.since != "" {
+		if o.Changed, err = lint.Changed(ctx, configStart(path), f.since); err != nil {
+			return cli.Usagef("--since %s", f.since).WithCause(err).WithHint("give a revision that git knows, as --since origin/main")
+		}
+		if len(o.Changed) == 0 {
+			fmt.Fprintf(s.Err, "nothing below %s changed since %s\n", path, f.since)
+			return nil
+		}
+	}
+	if f.watching {
+		return f.watch(ctx, s, path, o, sinks)
+	}
 	progress := cli.NewProgress(s, "reading")
 	o.Progress = progress.Update
-	source := lint.Dir(path)
-	report, err := lint.Run(cmd.Context(), source, o)
+	start := time.Now()
+	report, err := f.lint(ctx, s, path, o)
 	progress.Done()
 	if err != nil {
 		return lintError(path, err)
+	}
+	if took := time.Since(start); took > 500*time.Millisecond && !s.Quiet() && s.Terminal() {
+		fmt.Fprintf(s.Err, "%d files in %s\n", report.Summary.Files, took.Round(10*time.Millisecond))
+	}
+	if f.writeBaseline != "" {
+		if err := cli.WriteFile(f.writeBaseline, lint.NewBaseline(report, f.reason)); err != nil {
+			return cli.Failf("--write-baseline").WithCause(err)
+		}
+		fmt.Fprintf(s.Err, "%d findings written to %s\n", len(report.Findings), f.writeBaseline)
+		return nil
+	}
+	if f.baseline != "" {
+		b, err := os.ReadFile(f.baseline)
+		if err != nil {
+			return cli.Usagef("--baseline %s", f.baseline).WithCause(err).WithHint("wxops lint-config %s --write-baseline %s", path, f.baseline)
+		}
+		base, err := lint.ReadBaseline(b)
+		if err != nil {
+			return cli.Usagef("--baseline %s", f.baseline).WithCause(err)
+		}
+		report.ApplyBaseline(base, baselinePath(f.baseline), o)
+	}
+	if f.fix || f.diff {
+		if err := f.applyFixes(ctx, s, report, path); err != nil || f.diff {
+			return err
+		}
+		if report, err = lint.Run(ctx, lint.Dir(path), o); err != nil {
+			return lintError(path, err)
+		}
 	}
 	for _, sink := range sinks {
 		if err := sink.write(s, report, lint.Severity(f.failOn), path); err != nil {

@@ -123,25 +123,28 @@ func latin1(b []byte) []byte {
 var conditionWords = [][]byte{[]byte("if"), []byte("unless"), []byte("when"), []byte("case"), []byte("?"), []byte("%{")}
 
 func (a *analyzer) conditions(b []byte) {
-	if !bytes.ContainsAny(b, `"'`) || !bytes.ContainsAny(b, "{(?$%") {
+	if !bytes.ContainsAny(b, `"'`) || !hasConditionWord(b) {
 		return
 	}
 	line := int32(0)
 	for text := range bytes.Lines(b) {
 		line++
-		if !bytes.ContainsAny(text, `"'`) || !bytes.ContainsAny(text, "{(?$%") {
+		if !hasConditionWord(text) || !bytes.ContainsAny(text, `"'`) {
 			continue
 		}
-		for _, w := range conditionWords {
-			if !bytes.Contains(text, w) {
-				continue
-			}
-			if m := conditional.FindSubmatchIndex(text); m != nil && isEnvName(string(text[m[2]:m[3]])) {
-				a.out.hits = append(a.out.hits, hit{hitConditional, "", strings.TrimSpace(string(text[m[0]:m[1]])), line, int32(m[0] + 1)})
-			}
-			break
+		if m := conditional.FindSubmatchIndex(text); m != nil && isEnvName(string(text[m[2]:m[3]])) {
+			a.out.hits = append(a.out.hits, hit{hitConditional, "", strings.TrimSpace(string(text[m[0]:m[1]])), line, int32(m[0] + 1)})
 		}
 	}
+}
+
+func hasConditionWord(b []byte) bool {
+	for _, w := range conditionWords {
+		if bytes.Contains(b, w) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *analyzer) scan(d *format.Document) {
@@ -232,7 +235,7 @@ func (a *analyzer) value(n *format.Node) {
 			return
 		}
 	}
-	if strings.HasPrefix(v, "ns/") && len(v) > 3 {
+	if strings.HasPrefix(v, "ns/") && len(v) > 3 && a.opt.Inventory.knowsNames() {
 		a.hit(hitName, n, v[3:])
 	}
 	if letters == 0 || len(v) > 512 {
@@ -283,12 +286,20 @@ func secretOf(key, v string) secrecy {
 		}
 		return noSecret
 	}
-	last, before := lastWords(key)
-	switch {
-	case secretWords[last]:
+	last, rest := lastWord(key)
+	if len(last) < 3 {
+		return noSecret
+	}
+	if in(secretWords, last) {
 		return judge(v, true)
-	case tokenWords[last] || last == "key" && keyBefore[before]:
+	}
+	if in(tokenWords, last) {
 		return judge(v, false)
+	}
+	if strings.EqualFold(last, "key") {
+		if before, _ := lastWord(rest); in(keyBefore, before) {
+			return judge(v, false)
+		}
 	}
 	return noSecret
 }
@@ -328,35 +339,37 @@ func judge(v string, password bool) secrecy {
 	return noSecret
 }
 
-// lastWords returns the last two words of a key in lower case: words end at
+// lastWord returns the last word of a key and what is before it: words end at
 // punctuation and where lower case turns into upper case.
-func lastWords(key string) (last, before string) {
-	if i := strings.LastIndexAny(key, "./"); i >= 0 && i+1 < len(key) {
-		key = key[i+1:]
-	}
+func lastWord(key string) (word, rest string) {
 	end := len(key)
-	words := [2]string{}
-	k := 0
-	for i := len(key) - 1; i >= 0 && k < 2; i-- {
-		c := key[i]
-		if !wordByte(c) {
-			if i+1 < end {
-				words[k] = strings.ToLower(key[i+1 : end])
-				k++
-			}
-			end = i
-			continue
-		}
-		if c >= 'A' && c <= 'Z' && i > 0 && key[i-1] >= 'a' && key[i-1] <= 'z' {
-			words[k] = strings.ToLower(key[i:end])
-			k++
-			end = i
+	for end > 0 && !wordByte(key[end-1]) {
+		end--
+	}
+	i := end
+	for i > 0 && wordByte(key[i-1]) {
+		i--
+		if c := key[i]; c >= 'A' && c <= 'Z' && i > 0 && key[i-1] >= 'a' && key[i-1] <= 'z' {
+			break
 		}
 	}
-	if k < 2 && end > 0 {
-		words[k] = strings.ToLower(key[:end])
+	return key[i:end], key[:i]
+}
+
+// in looks a word up in lower case, without allocating.
+func in(set map[string]bool, word string) bool {
+	var buffer [16]byte
+	if len(word) == 0 || len(word) > len(buffer) {
+		return false
 	}
-	return words[0], words[1]
+	for i := range len(word) {
+		c := word[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buffer[i] = c
+	}
+	return set[string(buffer[:len(word)])]
 }
 
 var notAHost = []string{"version", "cidr", "mask", "subnet", "range", "network", "allow", "deny", "trusted", "whitelist", "blacklist", "proxies", "serial", "build", "release", "tag", "oid"}

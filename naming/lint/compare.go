@@ -495,7 +495,7 @@ func (l *linter) familyRule(rule string, g *group) string {
 // md5 returns the MD5 of a class, computed only where it is printed.
 func (l *linter) md5(c *class) string {
 	b := c.bytes
-	if b == nil || int64(len(b)) != l.t.contents[c.id].sum.size {
+	if b == nil || l.t.sums != nil || int64(len(b)) != l.t.contents[c.id].sum.size {
 		s, err := l.fullMD5(c.members[0].entry)
 		if err != nil {
 			return "unreadable"

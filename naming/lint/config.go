@@ -203,7 +203,7 @@ func ReadBaseline(b []byte) (Baseline, error) {
 
 // ApplyBaseline takes out the findings the baseline lists, counts them as
 // suppressed, and adds a finding for each entry that matches nothing or expired.
-func (r *Report) ApplyBaseline(base Baseline, file string, o *Options) {
+func (r *Report) ApplyBaseline(base Baseline, file string, o Options) {
 	byPrint := map[string]int{}
 	for i, e := range base.Entries {
 		byPrint[e.Fingerprint] = i
@@ -227,7 +227,7 @@ func (r *Report) ApplyBaseline(base Baseline, file string, o *Options) {
 		kept = append(kept, f)
 	}
 	for i, e := range base.Entries {
-		if used[i] || !o.rules["WX901"] || o.Changed != nil {
+		if used[i] || matchesRule(o.Skip, "WX901") || len(o.Only) > 0 || o.MD5Only || o.Changed != nil {
 			continue
 		}
 		severity := severityOf("WX901")

@@ -82,7 +82,7 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 			}
 		}
 	case hitName:
-		if v := l.opt.Inventory; v != nil && len(v.names) > 0 && !v.names[h.value] && !v.names["ns/"+h.value] {
+		if v := l.opt.Inventory; v.knowsNames() && !v.names[h.value] && !v.names["ns/"+h.value] {
 			return "WX604", h.value, fmt.Sprintf("%s: key %s refers to the name %s, which is not registered", at, h.key, shorten(h.value, 60))
 		}
 	}

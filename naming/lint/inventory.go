@@ -14,8 +14,7 @@ type Inventory struct {
 	Slices       []string // standard slices, lower case; none: the usual shapes
 	Names        []string // registered names of the name service
 
-	byPlace   map[[3]string]Deployed
-	instances map[[2]string]bool // service, instance
+	byService map[string][]int32 // into Instances
 	envs      map[string]bool
 	names     map[string]bool
 }
@@ -34,7 +33,7 @@ func ReadInventory(b []byte) (*Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Inventory{byPlace: map[[3]string]Deployed{}, instances: map[[2]string]bool{}, envs: map[string]bool{}, names: map[string]bool{}}
+	v := &Inventory{byService: map[string][]int32{}, envs: map[string]bool{}, names: map[string]bool{}}
 	if d.Root.Kind != format.Map {
 		return nil, fmt.Errorf("an inventory is a map with environments, instances, slices or names")
 	}
@@ -61,13 +60,8 @@ func ReadInventory(b []byte) (*Inventory, error) {
 	if !known {
 		return nil, fmt.Errorf("none of environments, envs, instances, slices, names is in it")
 	}
-	for _, i := range v.Instances {
-		v.byPlace[[3]string{i.Service, i.Env, i.Instance}] = i
-		v.instances[[2]string{i.Service, i.Instance}] = true
-		if i.Host != "" {
-			v.instances[[2]string{i.Service, i.Host}] = true
-			v.byPlace[[3]string{i.Service, i.Env, i.Host}] = i
-		}
+	for k, i := range v.Instances {
+		v.byService[i.Service] = append(v.byService[i.Service], int32(k))
 		if i.Env != "" {
 			v.envs[i.Env] = true
 		}
@@ -118,8 +112,18 @@ func deployed(n *format.Node) Deployed {
 
 func (v *Inventory) hasEnv(name string) bool { return v != nil && v.envs[name] }
 
+func (v *Inventory) knowsNames() bool { return v != nil && len(v.names) > 0 }
+
 func (v *Inventory) hasInstance(service, name string) bool {
-	return v != nil && v.instances[[2]string{service, name}]
+	if v == nil {
+		return false
+	}
+	for _, k := range v.byService[service] {
+		if d := &v.Instances[k]; d.Instance == name || d.Host == name {
+			return true
+		}
+	}
+	return false
 }
 
 // of returns the inventory's entry of a spot.
@@ -127,11 +131,12 @@ func (v *Inventory) of(s *spot) (Deployed, bool) {
 	if v == nil {
 		return Deployed{}, false
 	}
-	d, ok := v.byPlace[[3]string{s.service, s.env, s.instance}]
-	if !ok {
-		d, ok = v.byPlace[[3]string{s.service, "", s.instance}]
+	for _, k := range v.byService[s.service] {
+		if d := v.Instances[k]; (d.Instance == s.instance || d.Host == s.instance) && (d.Env == s.env || d.Env == "") {
+			return d, true
+		}
 	}
-	return d, ok
+	return Deployed{}, false
 }
 
 // namesOf returns what else an instance is called: its host name and address.

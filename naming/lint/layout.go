@@ -161,6 +161,8 @@ type placer struct {
 	manifests  []int32
 	emptySpots []*spot     // instances without any file
 	above      []*manifest // of each folder: the nearest manifest there or above
+	ownSpot    *spot       // the spot that own is about
+	own        []string    // what its instance is called
 }
 
 type groupKey struct{ home, version, below, name string }
@@ -484,8 +486,10 @@ func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 
 // withoutInstance replaces what names the instance in a file name.
 func (p *placer) withoutInstance(name string, s *spot) string {
-	own := append([]string{s.instance}, p.opt.Inventory.namesOf(s)...)
-	for _, n := range own {
+	if p.ownSpot != s {
+		p.ownSpot, p.own = s, append(append(p.own[:0], s.instance), p.opt.Inventory.namesOf(s)...)
+	}
+	for _, n := range p.own {
 		if n != "" && strings.Contains(name, n) && n != s.service {
 			return strings.Replace(name, n, "{instance}", 1)
 		}

@@ -118,6 +118,7 @@ type Options struct {
 
 	layouts  []Layout
 	ordered  *ignoreRules
+	statOnly bool              // only what the cache compares
 	envWords map[string]string // names of environments beyond the known words
 	rules    map[string]bool
 }
@@ -139,6 +140,7 @@ var ErrNothingCompared = errors.New("nothing was compared: no file has two copie
 const maxPaths = 1000
 
 func (o *Options) prepare() error {
+	o.layouts = nil
 	if o.MaxParse == 0 {
 		o.MaxParse = 4 << 20
 	}

@@ -1,11 +1,12 @@
 package lint
 
 import (
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-func (f *folderStamp) file(name string, st *syscall.Stat_t) {
+func (f *folderStamp) file(name string, st *unix.Stat_t) {
 	if f == nil {
 		return
 	}

@@ -20,7 +20,7 @@ type walker struct {
 	names    []byte // one directory as the system gives it
 	interned map[string]string
 	analyzer analyzer
-	a, b     maphash.Hash
+	hash     maphash.Hash
 	batch    []entry
 	ignore   *ignoreRules
 	stamps   *stamps
@@ -35,8 +35,7 @@ const maxFolders = 200
 
 func newWalker(c *collector, opt *Options, ignore *ignoreRules) *walker {
 	w := &walker{c: c, opt: opt, buffer: make([]byte, readSize), names: make([]byte, 32<<10), interned: map[string]string{}, ignore: ignore}
-	w.a.SetSeed(seedA)
-	w.b.SetSeed(seedB)
+	w.hash.SetSeed(seedA)
 	w.analyzer.opt = opt
 	return w
 }
@@ -80,15 +79,13 @@ func (w *walker) take(dir, name string, b []byte) int32 {
 // takeLarge finishes a file that did not fit into the buffer: next reads the
 // next part of it. Files up to MaxParse are analyzed, others only hashed.
 func (w *walker) takeLarge(dir, name string, head []byte, next func([]byte) (int, error)) (id int32, size int64, large bool, err error) {
-	w.a.Reset()
-	w.b.Reset()
+	w.hash.Reset()
 	var whole []byte
 	keep := true
 	part := head
 	for {
 		size += int64(len(part))
-		w.a.Write(part)
-		w.b.Write(part)
+		w.hash.Write(part)
 		if keep && size <= w.opt.MaxParse {
 			whole = append(whole, part...)
 		} else {
@@ -103,7 +100,7 @@ func (w *walker) takeLarge(dir, name string, head []byte, next func([]byte) (int
 		}
 		part = w.buffer[:n]
 	}
-	s := sum{w.a.Sum64(), w.b.Sum64(), size}
+	s := sum{w.hash.Sum64(), size}
 	syntax := format.Text
 	if !w.opt.MD5Only && keep {
 		syntax = format.Detect(path.Join(dir, name), whole)

@@ -159,14 +159,22 @@ func (w *walker) file(fd int, p pending, name string, record *folderStamp) (entr
 		e.kind = unreadable
 		return e, 0
 	}
+	if w.opt.statOnly {
+		var st unix.Stat_t
+		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return failed(err)
+		}
+		record.file(name, &st)
+		return e, 0
+	}
 	f, err := openRetry(fd, name, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NOFOLLOW|syscall.O_NONBLOCK)
 	if err != nil {
 		return failed(err)
 	}
 	defer syscall.Close(f)
 	if !w.opt.MD5Only || record != nil {
-		var st syscall.Stat_t
-		if err := syscall.Fstat(f, &st); err != nil {
+		var st unix.Stat_t
+		if err := unix.Fstat(f, &st); err != nil {
 			return failed(err)
 		}
 		if st.Mode&syscall.S_IFMT != syscall.S_IFREG {

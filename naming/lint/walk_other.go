@@ -82,6 +82,9 @@ func (w *walker) file(root string, p pending, d fs.DirEntry, record *folderStamp
 	}
 	e.mode = uint16(info.Mode().Perm())
 	record.file(d.Name(), info.Size(), info.ModTime())
+	if w.opt.statOnly {
+		return e, 0
+	}
 	next := func(b []byte) (int, error) {
 		n, err := io.ReadFull(f, b)
 		if err == io.EOF || err == io.ErrUnexpectedEOF {

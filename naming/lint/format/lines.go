@@ -101,7 +101,10 @@ func (p *Parser) properties(s string) *Node {
 			value = strings.TrimLeft(value[1:], " \t\f")
 		}
 		value, more := continued(value)
-		key := strings.NewReplacer(`\:`, ":", `\=`, "=", `\ `, " ").Replace(t[:end])
+		key := t[:end]
+		if strings.IndexByte(key, '\\') >= 0 {
+			key = propertyEscapes.Replace(key)
+		}
 		n := root.add(p.node(Scalar, key, value, number, len(text)-len(t)+1))
 		if more {
 			open = n
@@ -109,6 +112,8 @@ func (p *Parser) properties(s string) *Node {
 	})
 	return root
 }
+
+var propertyEscapes = strings.NewReplacer(`\:`, ":", `\=`, "=", `\ `, " ")
 
 func continued(v string) (string, bool) {
 	slashes := len(v) - len(strings.TrimRight(v, `\`))
