@@ -18,7 +18,7 @@ type Sample struct {
 	P99        float64 // 99 % quantile of the response time, seconds
 	SlowRatio  float64 // share of completed requests above the bound of the objective, 0..1
 	QueueWait  float64 // mean seconds between accept and start
-	Backlog    float64 // requests accepted and not yet started, mean over the window
+	Backlog    float64 // requests accepted and not yet started, mean over the window; of a guard reading: at its end
 	InFlight   float64 // requests started and not finished, mean over the window
 	CPU        float64 // cores busy with this instance
 	CPULimit   float64 // cores the instance may use

@@ -269,7 +269,7 @@ func (p *probes) openSet(ctx context.Context, to *[]stress.Source, registry nami
 	if p.flags.metrics != "" {
 		m, err := signal.OpenMetrics(ctx, signal.MetricsOptions{
 			URL: p.flags.metrics, Bound: bound.Bound,
-			Latency: p.flags.latency, QueueWait: p.flags.queueWait, Backlog: p.flags.backlog,
+			Latency: p.flags.latency, QueueWait: p.flags.queueWait, Backlog: p.flags.backlog, Instant: every == 0,
 		})
 		if err != nil {
 			return metricsError(p.flags.metrics, err)
@@ -292,7 +292,7 @@ func (p *probes) openSet(ctx context.Context, to *[]stress.Source, registry nami
 	if p.flags.metrics != "" && p.flags.pid == 0 {
 		return nil // the instance tells more of itself than its sockets do
 	}
-	return p.openLocal(ctx, to, requests)
+	return p.openLocal(ctx, to, requests, every == 0)
 }
 
 // localPace is how often the sockets of the instance are looked at. A look
@@ -301,7 +301,7 @@ const localPace = 20 * time.Millisecond
 
 // openLocal adds sockets and process where the instance runs on this host.
 // requests counts the requests of the instance, nil if nobody does.
-func (p *probes) openLocal(ctx context.Context, to *[]stress.Source, requests func() float64) error {
+func (p *probes) openLocal(ctx context.Context, to *[]stress.Source, requests func() float64, instant bool) error {
 	bound, _ := p.config.Objective.Latency()
 	process, err := signal.OpenProcess(ctx, signal.ProcessOptions{Address: p.target.Address, PID: p.flags.pid})
 	if err != nil {
@@ -313,7 +313,7 @@ func (p *probes) openLocal(ctx context.Context, to *[]stress.Source, requests fu
 		*to = append(*to, process)
 	}
 	sockets, err := signal.OpenSockets(ctx, signal.SocketsOptions{
-		Address: p.target.Address, PID: p.flags.pid, Every: localPace, Requests: requests, Bound: bound.Bound,
+		Address: p.target.Address, PID: p.flags.pid, Every: localPace, Requests: requests, Bound: bound.Bound, Instant: instant,
 	})
 	if err != nil {
 		p.notes = append(p.notes, "sockets: "+err.Error())

@@ -36,6 +36,10 @@ type MetricsOptions struct {
 	QueueWait string // histogram or summary, in seconds unless its name says otherwise
 	Backlog   string // gauge, in requests
 
+	// Instant makes the backlog that of the gauge at the end of the window
+	// instead of the mean over it, as guards want it.
+	Instant bool
+
 	// Now is the clock, time.Now if nil; it must be monotonic.
 	Now func() time.Time
 }
@@ -420,9 +424,7 @@ func (m *Metrics) sample(now counters, at time.Time) stress.Sample {
 	total := done[served] + done[failed] + done[refused]
 	s.Throughput = done[served] / seconds
 	s.Offered = total / seconds
-	if growth := now.backlog - m.before.backlog; !math.IsNaN(growth) {
-		s.Offered = max(0, s.Offered+growth/seconds)
-	}
+	s.Offered = max(0, s.Offered+m.growth(now)/seconds)
 	if total > 0 {
 		s.ErrorRatio = (done[failed] + done[refused]) / total
 		s.Rejects = done[refused] / total
@@ -443,13 +445,30 @@ func (m *Metrics) sample(now counters, at time.Time) stress.Sample {
 	if waited, waits, _ := difference(m.before.wait, now.wait); waited[served] > 0 {
 		s.QueueWait = waits / waited[served]
 	}
-	s.Backlog = backlogOf(m.before.backlog, now.backlog, s.Throughput*s.QueueWait)
+	if !m.o.Instant || math.IsNaN(now.backlog) {
+		s.Backlog = backlogOf(m.before.backlog, now.backlog, s.Throughput*s.QueueWait)
+	}
 	if cpu := now.cpu - m.before.cpu; cpu >= 0 {
 		s.CPU = cpu / seconds
 	} else if now.cpu >= 0 {
 		s.CPU = now.cpu / seconds // restarted
 	}
 	return s
+}
+
+// growth returns by how many requests the instance holds more than at the last
+// taking: those arrived and are not counted as done. Some services count
+// waiting requests as in flight and some do not, so that gauge says something
+// only while nobody waits.
+func (m *Metrics) growth(now counters) float64 {
+	backlog, inFlight := now.backlog-m.before.backlog, now.inFlight-m.before.inFlight
+	if math.IsNaN(backlog) {
+		backlog = 0
+	}
+	if math.IsNaN(inFlight) || now.backlog > 0 || m.before.backlog > 0 {
+		inFlight = 0
+	}
+	return backlog + inFlight
 }
 
 // plausible takes out of a sample what cannot be: data from outside may be

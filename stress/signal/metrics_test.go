@@ -91,7 +91,7 @@ func TestHistogramIsDifferencedIntoAWindow(t *testing.T) {
 
 	s := p.window(t, m, text([]int{90, 170, 199, 200}, 12, 8, 6, 3))
 	near(t, "throughput", s.Throughput, 100)
-	near(t, "offered", s.Offered, 100+5+4) // served, refused, more in the queue
+	near(t, "offered", s.Offered, 100+5+4) // served, refused, more in the queue; those in flight say nothing while some wait
 	near(t, "errors", s.ErrorRatio, 5.0/105)
 	near(t, "rejects", s.Rejects, 5.0/105)
 	near(t, "mean", s.Mean, 0.05)
@@ -104,6 +104,23 @@ func TestHistogramIsDifferencedIntoAWindow(t *testing.T) {
 	if len(s.Buckets) != 4 || s.Buckets[1].Count != 50 {
 		t.Errorf("buckets %v", s.Buckets)
 	}
+}
+
+func TestInstantBacklogIsThatOfTheGauge(t *testing.T) {
+	text := func(n, waiting, busy int) string {
+		return histogramText("http_request_duration_seconds", "", []string{"1", "+Inf"}, []int{n, n}, 1) +
+			histogramText("wait_seconds", "", []string{"1", "+Inf"}, []int{n, n}, float64(n)) +
+			fmt.Sprintf("# TYPE queue gauge\nqueue %d\n# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight %d\n", waiting, busy)
+	}
+	p := newPage(t, text(1, 0, 3))
+	m := p.open(t, signal.MetricsOptions{Backlog: "queue", QueueWait: "wait_seconds", Instant: true})
+	p.window(t, m, p.text)
+	s := p.window(t, m, text(11, 0, 5))
+	near(t, "offered: done and more in flight", s.Offered, 12)
+	near(t, "backlog", s.Backlog, 0)
+	s = p.window(t, m, text(21, 6, 8))
+	near(t, "offered: done and more waiting", s.Offered, 16)
+	near(t, "backlog", s.Backlog, 6)
 }
 
 func TestRestartOfTheInstanceIsNoNegativeWindow(t *testing.T) {

@@ -29,6 +29,10 @@ type SocketsOptions struct {
 	// at the least. 0: only at each Read, and no response times then.
 	Every time.Duration
 
+	// Instant makes backlog and requests in flight those of the latest look
+	// instead of the mean over the window, as guards want them.
+	Instant bool
+
 	// Requests returns how many requests the instance has got so far, counted
 	// by somebody else (see [Registry.Requests]). If it is nil they are
 	// counted as segments with data, which is right for requests that fit in
@@ -206,6 +210,10 @@ func (s *Sockets) look() time.Duration {
 		s.primed, s.arrivals = true, 0 // what came before we looked
 	}
 	s.conns = next
+	if s.o.Instant {
+		s.waiting, s.busy = mean{}, mean{}
+		weight = 1
+	}
 	s.waiting.add(waiting, weight)
 	s.busy.add(busy, weight)
 	return s.o.Now().Sub(begun)
