@@ -437,13 +437,15 @@ func (r *Runner) account(s Sample) {
 	if r.changedAt.IsZero() {
 		return
 	}
-	answered := s.Throughput * s.Window.Seconds()
-	if math.IsNaN(answered) {
-		answered = s.Offered * s.Window.Seconds()
-	}
 	failed := orZero(s.ErrorRatio)
-	r.snap.Requests += int64(math.Round(answered))
-	r.snap.Violations += answered * (failed + (1-failed)*orZero(s.SlowRatio))
+	answered := s.Throughput * s.Window.Seconds() // without those that failed
+	all := answered / (1 - failed)
+	if math.IsNaN(all) || math.IsInf(all, 0) {
+		all = s.Offered * s.Window.Seconds()
+		answered = all * (1 - failed)
+	}
+	r.snap.Requests += int64(math.Round(all))
+	r.snap.Violations += all*failed + answered*orZero(s.SlowRatio)
 }
 
 func orZero(v float64) float64 {
