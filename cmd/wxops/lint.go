@@ -57,7 +57,8 @@ was compared; 3: something could not be read (findings are still printed).`,
   wxops lint-config configs --inventory names.json --rules WX1xx,WX5xx
   wxops lint-config . -o text -o sarif=lint.sarif --fail-on warning
   wxops lint-config --explain WX303`,
-		Args: cobra.MaximumNArgs(1),
+		Args:        cobra.MaximumNArgs(1),
+		Annotations: map[string]string{"args": "PATH"}, // beside its subcommands
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.explain != "":
