@@ -49,6 +49,10 @@ type Controller struct {
 	missed             float64       // of these, those that missed the objective or failed
 	near               time.Duration // time spent near the estimate
 	capped             int           // windows at the highest rate that can be reached
+	short              int           // windows in a row in which less arrived than was asked for
+	asked              float64       // target during the last window
+	before             float64       // offered load of the window before, if it was served well
+	refuted            bool          // the estimate contradicts what was held
 	backoffs           int
 	calm               time.Duration // near the estimate since the last of them
 	plateau            int           // guard readings left in which the backlog is kept
@@ -72,6 +76,7 @@ const (
 	holdTime     = 4 * time.Second // near the estimate, before it is believed
 	growth       = 1.25            // highest growth per second
 	caution      = 1.12            // the same while the estimate is vague
+	probing      = 1.08            // the same while the estimate is refuted by what was held
 	leap         = 2               // highest growth per window
 	backOff      = 0.4             // of the rate stays when the backlog is far over its limit
 	tolerance    = 1.35            // times the limit is as much backlog as is watched
@@ -232,16 +237,47 @@ func (c *Controller) account(s Sample) {
 func (c *Controller) learn(s Sample) {
 	w := c.windowOf(s)
 	c.windows = append(c.windows, w)
-	if c.phase == PhaseBaseline || w.wait < 0.05*s.Mean {
+	c.dropStalls()
+	w = c.windows[len(c.windows)-1]
+	if !w.stalled && w.steady && (c.phase == PhaseBaseline || w.wait < 0.05*s.Mean) {
 		c.hist.add(s.Buckets)
 	}
+	before := c.post
 	c.post = fit(c.windows, c.hist.service(), c.arrivals(s), c.cfg.Workers, c.bound, c.miss, c.post.best)
+	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
+		// No model explains the windows; what was known before still holds.
+		c.post = before
+		c.post.spread = math.Max(c.post.spread, 0.5)
+	}
 	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: "unknown"}
 	b := c.post.best
 	c.est.Model = capacity.Model{Kind: "ggk", Parameters: map[string]float64{
 		"workers": b.k, "service_seconds": b.alone, "contention_seconds_per_worker": b.slope, "service_scv_ratio": b.cs2, "arrival_scv_ratio": b.ca2,
 		"degradation_ratio_per_request": c.post.degrade, "saturation_per_second": b.saturation(),
 	}}
+}
+
+// dropStalls marks windows in which a queue came up although the rate does not
+// explain it: the instance, or its machine, stood still for a moment.
+func (c *Controller) dropStalls() {
+	last := &c.windows[len(c.windows)-1]
+	if c.phase != PhaseBaseline {
+		if last.wait > 0.2*c.bound && c.post.spread < 0.15 && last.offered < 0.8*c.post.mean {
+			last.stalled = true
+		}
+		return
+	}
+	least := math.Inf(1)
+	for _, w := range c.windows {
+		if !math.IsNaN(w.wait) {
+			least = math.Min(least, w.wait)
+		}
+	}
+	for i := range c.windows {
+		if w := &c.windows[i]; w.wait > 5*least+0.05*c.bound {
+			w.stalled = true
+		}
+	}
 }
 
 // windowOf reads a sample for the fit.
@@ -325,20 +361,38 @@ func (c *Controller) decide(s Sample) Decision {
 	if c.phase == PhaseBaseline {
 		c.base += (s.Offered - c.base) / float64(len(c.windows))
 		c.set(c.base, s.End)
-		if elapsed < baselineTime {
+		good := 0
+		for _, w := range c.windows {
+			if !w.stalled {
+				good++
+			}
+		}
+		if elapsed < baselineTime || elapsed < 2*baselineTime && good < 3 && c.cfg.Window <= 2*time.Second {
 			return c.decision("measuring ordinary traffic")
 		}
 		c.phase = PhaseRamp
 	}
 	ceiling := holdShare * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
-	safe := c.phase != PhaseBackOff && !(s.SlowRatio > c.miss)
+	safe := c.phase != PhaseBackOff && !(s.SlowRatio > c.miss) && !(s.Backlog > 0.5*c.backlogLimit())
 	if safe {
-		c.held = math.Max(c.held, s.Offered)
+		c.held = math.Max(c.held, math.Min(s.Offered, c.before))
+		c.before = s.Offered
+	} else {
+		c.before = 0
 	}
-	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff {
+	// An estimate below a rate that was held, or below the ordinary one while
+	// that is served well, is refuted: the rate grows with care until it is not.
+	c.refuted = safe && (ceiling < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
+	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff && !c.refuted {
 		c.near += s.Window
 		c.calm += s.Window
 	}
+	if c.phase == PhaseRamp && safe && s.Offered < 0.9*c.asked && c.cfg.Lag == 0 {
+		c.short++
+	} else {
+		c.short = 0
+	}
+	c.asked = c.target
 	limited := c.cfg.MaxRate > 0 && ceiling > c.cfg.MaxRate
 	if limited && s.Offered > 0.97*c.cfg.MaxRate {
 		c.capped++
@@ -357,7 +411,7 @@ func (c *Controller) decide(s Sample) Decision {
 	switch {
 	case c.slowed(z, score):
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
-	case c.capped >= 3:
+	case c.capped >= 3, c.short >= 5:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
 	case c.near >= holdTime && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
@@ -399,6 +453,9 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 	if c.post.spread > 0.15 {
 		// The fit says little yet; only the guards speak against a small step.
 		next = math.Max(next, c.target*math.Min(1.3, math.Pow(caution, s.Window.Seconds())))
+	}
+	if c.refuted {
+		next = math.Max(next, c.target*math.Min(1.3, math.Pow(probing, s.Window.Seconds())))
 	}
 	if c.cfg.MaxRate > 0 {
 		next = math.Min(next, c.cfg.MaxRate)
@@ -525,7 +582,7 @@ type surge struct{ seconds, backlog, arrived, done float64 }
 
 func (g *surges) add(before, after Sample) {
 	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds()}
-	if !(u.backlog > 3) || !(u.arrived >= 0) || before.End != after.End-after.Window {
+	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
 		return
 	}
 	u.done = u.arrived + before.Backlog - after.Backlog
