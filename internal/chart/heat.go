@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"math"
+	"sort"
 	"strings"
 )
 
@@ -87,21 +88,23 @@ func (h Heat) Draw(g *Grid, x, y, w, hh int, ascii bool) {
 		return
 	}
 	levels := h.levels()
+	// The buckets that a row of cells covers; a cell shows the darkest of them.
+	first, last := make([]int, plotH), make([]int, plotH)
+	for r := range plotH {
+		lo := sy.value(1 - float64(r+1)/float64(plotH))
+		hi := sy.value(1 - float64(r)/float64(plotH))
+		first[r] = sort.Search(len(h.Bounds), func(j int) bool { return h.Bounds[j] > lo })
+		last[r] = sort.Search(len(h.Bounds), func(j int) bool { return h.lower(j) >= hi })
+	}
 	for c := range plotW {
-		at := sx.min + (float64(c)+0.5)/float64(plotW)*(sx.max-sx.min)
-		i := h.column(at)
+		i := h.column(sx.min + (float64(c)+0.5)/float64(plotW)*(sx.max-sx.min))
 		if i < 0 {
 			continue
 		}
 		for r := range plotH {
-			// The darkest bucket that the cell covers.
-			lo := sy.value(1 - float64(r+1)/float64(plotH))
-			hi := sy.value(1 - float64(r)/float64(plotH))
 			dark := 0.0
-			for j, bound := range h.Bounds {
-				if bound > lo && h.lower(j) < hi {
-					dark = math.Max(dark, levels[i][j])
-				}
+			for _, level := range levels[i][min(first[r], last[r]):last[r]] {
+				dark = math.Max(dark, level)
 			}
 			if dark > 0 {
 				n := 1 + int(dark*float64(len(set)-1)-1e-9)

@@ -133,7 +133,8 @@ type loadView struct {
 	s                            *LoadScreen
 	g                            Generator
 	st                           loadState
-	seen                         int // intervals that st has; a new look copies only then
+	seen                         int   // tells states apart: a new look copies only a new one
+	judged                       []row // thresholds, as st has them
 	start                        time.Time
 	now                          func() time.Time
 	elapsed                      time.Duration
@@ -148,6 +149,10 @@ func (v *loadView) look() bool {
 		v.rate = v.g.Rate()
 		if n := v.s.intervals(); n != v.seen {
 			v.seen, v.st = n, v.s.snapshot()
+			v.judged = v.judged[:0]
+			for _, t := range v.s.Thresholds {
+				v.judged = append(v.judged, v.threshold(t))
+			}
 		}
 	}
 	return false // the caller knows when the run has ended
@@ -331,9 +336,7 @@ func (v *loadView) panel(g *chart.Grid, x, y, w, rows int) {
 		errors = row{"errors", fmt.Sprintf("%d of %d", v.st.bad, v.st.answers+sum(v.st.failures)), chart.Bad}
 	}
 	all = append(all, errors, v.health(last))
-	for _, t := range v.s.Thresholds {
-		all = append(all, v.threshold(t))
-	}
+	all = append(all, v.judged...)
 	for _, code := range slices.Sorted(maps.Keys(v.st.status)) {
 		all = append(all, row{"status " + strconv.Itoa(code), strconv.FormatInt(v.st.status[code], 10), chart.Plain})
 	}
