@@ -21,7 +21,7 @@ func watchRun(ctx context.Context, s *cli.IO, title string, r *stress.Runner, pl
 	shown := make(chan error, 1)
 	if s.Terminal() && !plain {
 		w, h := s.Size()
-		screen := tui.Screen{Title: title, Snapshot: r.Snapshot, Command: r.Command, Abort: r.Abort, Color: s.Color(), Width: w, Height: h}
+		screen := tui.Screen{Title: title, Snapshot: r.Snapshot, Command: r.Command, Abort: r.Abort, Color: s.Color(), ASCII: !s.UTF8(), Width: w, Height: h}
 		go func() { shown <- screen.Run(ended, s.In, s.Out) }()
 	} else {
 		go func() { shown <- writeLines(ended, s, r.Snapshot) }()
