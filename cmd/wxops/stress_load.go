@@ -31,7 +31,7 @@ type loadFlags struct {
 	connections, max, streams    int
 	headers, thresholds          []string
 	timeout, warmup, every       time.Duration
-	insecure, http2              bool
+	insecure, http2, plain       bool
 	seed                         uint64
 	tag                          string
 	portable                     bool
@@ -56,6 +56,7 @@ func (f *loadFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.stages, "stages", "", "rates one after the other, as 30s@50,1m@200 or 10s@0..50")
 	fl.DurationVar(&f.warmup, "warmup", 0, "time before the start that is not counted")
 	fl.StringArrayVar(&f.thresholds, "threshold", nil, "objective that must hold, as 'p99<200ms' or 'errors<0.1%' (repeatable)")
+	fl.BoolVar(&f.plain, "plain", false, "a line for each interval on standard error instead of the live screen")
 	fl.DurationVar(&f.every, "every", time.Second, "length of an interval of the time line")
 	fl.BoolVar(&f.http2, "http2", false, "HTTP/2; on http:// with prior knowledge")
 	fl.IntVar(&f.streams, "streams", 100, "requests in flight on a connection of HTTP/2 and gRPC")
@@ -291,6 +292,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 			fmt.Fprintln(s.Err, "closed loop: these percentiles are not what users would see; give a rate with -r")
 		}
 	}
+	show := showLoad(s, &o, terms, f.plain)
 	g, err := load.Start(ctx, o)
 	switch {
 	case err == nil:
@@ -303,7 +305,9 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	default:
 		return cli.Usagef("%s", err)
 	}
+	end := show(g)
 	r := g.Wait()
+	end()
 	d := r.Report(terms)
 	d.Tag = f.tag
 	d.Connections.Prewarmed, d.Connections.Max = g.Pool()

@@ -397,3 +397,13 @@ func (v *loadView) threshold(t capacity.Term) row {
 	}
 	return row{t.String(), "MISSED, " + shown, chart.Bad}
 }
+
+// LoadLine is an interval of a load test as one line, for pipes and logs.
+func LoadLine(i load.Interval) string {
+	text := fmt.Sprintf("%7.1f s  ", (i.Start + i.Length).Seconds())
+	if i.Target > 0 {
+		text += "target " + rate(i.Target) + ", "
+	}
+	return text + fmt.Sprintf("achieved %s, p50 %s, p99 %s, p99.9 %s, errors %d, in flight %d",
+		rate(i.Throughput), seconds(i.P50), seconds(i.P99), seconds(i.P999), i.Bad+i.Failed, i.InFlight)
+}
