@@ -36,6 +36,10 @@ type loadFlags struct {
 	tag                          string
 	portable                     bool
 	workers                      int
+	findMax                      bool
+	slo                          string
+	out                          string
+	maxRate                      float64
 }
 
 func (f *loadFlags) add(cmd *cobra.Command) {
@@ -98,10 +102,18 @@ itself was the limit.`,
 			if err != nil {
 				return err
 			}
+			if f.findMax {
+				return findMax(cmd.Context(), s, &out, o, &f)
+			}
 			return runLoad(cmd.Context(), s, &out, o, terms, &f)
 		},
 	}
 	f.add(cmd)
+	fl := cmd.Flags()
+	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (60s)")
+	fl.StringVar(&f.slo, "slo", "", "objective of --find-max, as 'p99<50ms,errors<0.1%'")
+	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
+	fl.StringVar(&f.out, "out", "", "also write the document to this file")
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
 	return cmd
 }
@@ -294,16 +306,8 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	}
 	show := showLoad(s, &o, terms, f.plain)
 	g, err := load.Start(ctx, o)
-	switch {
-	case err == nil:
-	case load.IsDNS(err):
-		return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(err).WithHint("check the name of the host")
-	case errors.Is(err, load.ErrDescriptors):
-		return cli.Failf("nothing was sent").WithCause(err).WithHint("ulimit -n %d, or a smaller --connections", 2*o.Connections)
-	case errors.Is(err, context.Canceled):
-		return err
-	default:
-		return cli.Usagef("%s", err)
+	if err != nil {
+		return startError(err, o)
 	}
 	end := show(g)
 	r := g.Wait()
@@ -327,11 +331,28 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	case d.Verdict == load.VerdictClientLimited:
 		return cli.Exit(cli.ExitGuarded)
 	case r.Sent() == 0:
-		return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(r.LastError).WithHint("is the service running?")
+		return nothingSent(r, o)
 	case len(d.Missed()) > 0:
 		return cli.Exit(cli.ExitNo)
 	}
 	return nil
+}
+
+// startError says why a run did not start.
+func startError(err error, o load.Options) error {
+	switch {
+	case load.IsDNS(err):
+		return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(err).WithHint("check the name of the host")
+	case errors.Is(err, load.ErrDescriptors):
+		return cli.Failf("nothing was sent").WithCause(err).WithHint("ulimit -n %d, or a smaller --connections", 2*o.Connections)
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return cli.Usagef("%s", err)
+}
+
+func nothingSent(r *load.Result, o load.Options) error {
+	return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(r.LastError).WithHint("is the service running?")
 }
 
 func printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {

@@ -21,6 +21,7 @@ type Interval struct {
 	Bad                      int64   // answers that count as errors: 5xx, gRPC codes but OK
 	Failed                   int64   // requests without an answer
 	InFlight, Connections    int
+	Waiting                  float64 // requests due that wait for a connection, at its end
 
 	// Response is the histogram of the interval's response times in
 	// nanoseconds. It is only valid during the call of OnInterval.
@@ -43,7 +44,8 @@ type collector struct {
 	line     []Interval
 	maxOpen  int
 	answered time.Duration // end of the last interval with an answer
-	newest   *hdrhistogram.Histogram
+	claimed  int64         // requests taken up so far
+	warm     float64       // requests of the warm-up
 }
 
 type part struct {
@@ -122,6 +124,12 @@ func (c *collector) emit(p *part) {
 	seconds := i.Length.Seconds()
 	i.Offered = float64(b.due) / seconds
 	i.Throughput = float64(b.answers()) / seconds
+	c.claimed += b.due
+	if b.exhausted > 0 && c.g.steer != nil {
+		t := min(float64(c.g.cfg.start)+float64(i.Start+i.Length), float64(c.g.stop.Load()))
+		p := c.g.steer.now.Load()
+		i.Waiting = max(0, p.find(t).at(t)-c.warm-float64(c.claimed))
+	}
 	if c.g.steer != nil {
 		i.Target = c.g.steer.now.Load().rate(float64(c.g.cfg.start) + float64(i.Start+i.Length))
 	}

@@ -320,6 +320,7 @@ func (g *Generator) launch() {
 	if o.Requests > 0 {
 		length = p.lasts(warm+float64(o.Requests), float64(cfg.start), o.Poisson)
 	}
+	g.collect.warm = warm
 	g.steer = &steered{}
 	g.steer.now.Store(p)
 	g.rate = p.rate(float64(cfg.start))

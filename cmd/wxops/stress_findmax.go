@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/doc"
+	"github.com/wxops/wxops/stress"
+	"github.com/wxops/wxops/stress/load"
+)
+
+// findMax looks for the capacity and prints its curve.
+func findMax(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, f *loadFlags) error {
+	if f.slo == "" {
+		return cli.Usagef("--find-max needs an objective").WithHint("--slo 'p99<50ms,errors<0.1%%'")
+	}
+	objective, err := capacity.ParseObjective(f.slo)
+	if err != nil {
+		return cli.Usagef("--slo: %s", err).WithHint("--slo 'p99<50ms,errors<0.1%%'")
+	}
+	if _, ok := objective.Latency(); !ok {
+		return cli.Usagef("--slo %q bounds no quantile of the response time", f.slo).WithHint("--slo 'p99<50ms'")
+	}
+	if len(o.Stages) > 0 {
+		return cli.Usagef("--find-max chooses the rate; --rate, --ramp and --stages cannot be given with it")
+	}
+	search := load.Search{Objective: objective, Limit: o.Duration, MaxRate: f.maxRate}
+	if !s.Quiet() {
+		search.OnStep = func(x stress.Sample, d stress.Decision) {
+			fmt.Fprintf(s.Err, "%4.0fs  %-8s  offered %s/s  p99 %s  %s\n", x.End.Seconds(), d.Phase, perSecond(x.Offered), shown(finiteOrNil(x.P99)), d.Reason)
+		}
+	}
+	c, r, err := load.FindMax(ctx, o, search)
+	if err != nil {
+		return startError(err, o)
+	}
+	if c.Verdict == "" {
+		return nothingSent(r, o)
+	}
+	c.Service = o.Targets[0].Origin()
+	b, err := doc.Marshal(kindCurve, toolVersion(), time.Now(), nil, nil, c)
+	if err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := cli.WriteFile(f.out, b); err != nil {
+			return cli.Failf("%s", err)
+		}
+	}
+	if out.Format == "ndjson" {
+		if b, err = cli.Compact(b); err != nil {
+			return err
+		}
+		_, err = s.Out.Write(b)
+	} else {
+		err = out.Print(s.Out, b, func() *cli.Table { return findMaxTable(&c) })
+	}
+	if err != nil {
+		return err
+	}
+	switch c.Verdict {
+	case capacity.VerdictInterrupted:
+		return context.Canceled
+	case capacity.VerdictMetastable:
+		return cli.Exit(cli.ExitNo)
+	case capacity.VerdictGuard, capacity.VerdictClientLimited:
+		return cli.Exit(cli.ExitGuarded)
+	}
+	return nil
+}
+
+func findMaxTable(c *capacity.Curve) *cli.Table {
+	t := cli.NewTable(">OFFERED", ">THROUGHPUT", ">P50", ">P99", ">WAIT", ">SECONDS")
+	for _, p := range c.Points {
+		t.Row(perSecond(p.Offered), perSecond(p.Throughput), shown(p.P50), shown(p.P99), shown(p.QueueWait), fmt.Sprintf("%.1f", p.Seconds))
+	}
+	if k := c.Capacity; k.Found {
+		t.Note("capacity: %s req/s (95 %%: %s to %s) with %s", perSecond(*k.PerSecond), perSecond(*k.Low), perSecond(*k.High), c.SLO)
+	} else if k.Low != nil {
+		t.Note("capacity: not found; %s req/s were held with %s", perSecond(*k.Low), c.SLO)
+	}
+	t.Note("test: %.0f s, %d requests, %.2f %% of them missed the objective or failed", c.Test.Seconds, c.Test.Requests, 100*c.Test.ViolationRatio)
+	t.Note("verdict: %s: %s", c.Verdict, c.Reason)
+	return t
+}
+
+// finiteOrNil is nil for what was not measured.
+func finiteOrNil(v float64) *float64 {
+	if v != v {
+		return nil
+	}
+	return &v
+}
