@@ -127,7 +127,7 @@ func parseJournal(b []byte) (*journal, error) {
 func (j *journal) write() error {
 	b, err := json.MarshalIndent(j, "", "  ")
 	if err == nil {
-		err = WriteDurable(j.path, append(b, '\n'), 0o600)
+		err = WriteDurable(j.path, append(b, '\n'), 0o600, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
@@ -137,6 +137,7 @@ func (j *journal) write() error {
 
 // remove deletes the journal; one that is gone already is no error.
 func (j *journal) remove() error {
+	removeHalves(j.path)
 	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove journal: %w", err)
 	}
@@ -160,13 +161,18 @@ func (j *journal) own(steps []Change) (added bool) {
 
 // WriteDurable replaces path at once and for good: it writes a temporary file
 // beside it, syncs it, renames it over path and syncs the folder. A reader never
-// sees half of b, and nothing has changed when an error is returned.
-func WriteDurable(path string, b []byte, perm os.FileMode) error {
+// sees half of b, and nothing has changed when an error is returned. Callers
+// exclude each other; the temporary file of one that was killed is removed, and
+// one that was stopped and goes on later fails.
+//
+// ready, if not nil, is asked just before the rename and may refuse it.
+func WriteDurable(path string, b []byte, perm os.FileMode, ready func() error) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".new-*")
+	removeHalves(path)
+	f, err := os.CreateTemp(dir, half(path))
 	if err != nil {
 		return err
 	}
@@ -180,6 +186,9 @@ func WriteDurable(path string, b []byte, perm os.FileMode) error {
 	if e := f.Close(); err == nil {
 		err = e
 	}
+	if err == nil && ready != nil {
+		err = ready()
+	}
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -188,4 +197,20 @@ func WriteDurable(path string, b []byte, perm os.FileMode) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// half is the pattern of the temporary files of path.
+func half(path string) string { return "." + filepath.Base(path) + ".new-*" }
+
+// removeHalves removes what writers of path that were killed have left.
+func removeHalves(path string) {
+	left, _ := filepath.Glob(filepath.Join(escapeGlob(filepath.Dir(path)), escapeGlob("."+filepath.Base(path))+".new-*"))
+	for _, name := range left {
+		os.Remove(name)
+	}
+}
+
+// escapeGlob makes every character of a path stand for itself.
+func escapeGlob(s string) string {
+	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(s)
 }

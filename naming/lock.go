@@ -8,38 +8,95 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
 // A FileLock is an advisory lock on a file that the kernel releases when its
-// holder dies.
-type FileLock struct{ f *os.File }
+// holder dies, and that is taken from a holder that is stopped: a process that
+// got SIGSTOP between locking and unlocking must not keep its watchdog from
+// restoring. A holder asks [FileLock.Held] just before it acts.
+type FileLock struct {
+	f    *os.File
+	path string
+}
 
 var errLocked = errors.New("locked")
+
+// A lock is taken from its holder after breakStopped if the process is seen to
+// be stopped, and after breakSilent where no state can be seen. Both are long
+// against the milliseconds that a lock is held, and fit into callTimeout.
+const (
+	breakStopped = 100 * time.Millisecond
+	breakSilent  = 800 * time.Millisecond
+)
 
 // LockFile locks path, which is created if need be, and waits until ctx ends
 // for another holder to release it.
 func LockFile(ctx context.Context, path string) (*FileLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
+	start := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		err := tryLock(f)
-		if err == nil {
-			return &FileLock{f}, nil
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock: %w", err)
 		}
+		err = tryLock(f)
+		if err == nil {
+			l := &FileLock{f, path}
+			if l.Held() == nil {
+				_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0) // for those who wait; a full disk is no reason to fail
+				return l, nil
+			}
+			err = errLocked // the file was taken away between open and lock
+		} else if errors.Is(err, errLocked) && deadHolder(f, time.Since(start)) && sameFile(f, path) {
+			os.Remove(path)
+			start = time.Now()
+		}
+		f.Close()
 		if !errors.Is(err, errLocked) {
-			f.Close()
 			return nil, fmt.Errorf("lock %q: %w", path, err)
 		}
 		select {
 		case <-ctx.Done():
-			f.Close()
 			return nil, fmt.Errorf("lock %q: held by another process: %w", path, ctx.Err())
 		case <-time.After(pause):
 		}
 	}
+}
+
+// deadHolder reports whether the holder of f, waited for this long, is one that
+// will not go on by itself.
+func deadHolder(f *os.File, waited time.Duration) bool {
+	if waited < breakStopped {
+		return false
+	}
+	b := make([]byte, 16)
+	n, _ := f.ReadAt(b, 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil {
+		return waited > breakSilent
+	}
+	stopped, known := processStopped(pid)
+	return stopped || !known && waited > breakSilent
+}
+
+func sameFile(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(ours, there)
+}
+
+// Held returns an error when the lock was taken from this process, which must
+// then not act.
+func (l *FileLock) Held() error {
+	if !sameFile(l.f, l.path) {
+		return fmt.Errorf("lock %q: taken over, because this process was stopped", l.path)
+	}
+	return nil
 }
 
 // Unlock releases the lock.

@@ -35,12 +35,29 @@ func alive(pid int) bool {
 	if err != nil && !errors.Is(err, syscall.EPERM) {
 		return false
 	}
+	state, known := processState(pid)
+	return !known || state != 'Z' && state != 'X'
+}
+
+// processState returns the state letter of a process from /proc, which only
+// Linux has.
+func processState(pid int) (state byte, known bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return true // no /proc on this system
+		return 0, false
 	}
-	_, after, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
+	at := strings.LastIndex(string(stat), ") ") // the name before it may hold anything
+	if at < 0 || at+2 >= len(stat) {
+		return 0, false
+	}
+	return stat[at+2], true
+}
+
+// processStopped reports whether a process got SIGSTOP or is being traced, and
+// whether that can be known.
+func processStopped(pid int) (stopped, known bool) {
+	state, known := processState(pid)
+	return state == 'T' || state == 't', known
 }
 
 // detach gives the watchdog a session of its own, so that neither the

@@ -39,6 +39,9 @@ func alive(pid int) bool {
 	return windows.GetExitCodeProcess(h, &code) == nil && code == stillActive
 }
 
+// processStopped cannot be known on Windows.
+func processStopped(int) (stopped, known bool) { return false, false }
+
 // detach keeps the console's signals from the watchdog. Windows hands no lock
 // over: the watchdog takes it when the death of the owner has released it.
 func detach(cmd *exec.Cmd, _ *os.File) {

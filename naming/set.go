@@ -162,7 +162,7 @@ func (r *drainRecord) write(path string) error {
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
-		err = WriteDurable(path, append(b, '\n'), 0o600)
+		err = WriteDurable(path, append(b, '\n'), 0o600, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("write drain record: %w", err)

@@ -1,6 +1,7 @@
 package naming
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -302,14 +303,27 @@ func (s *Shift) SetShare(ctx context.Context, wantedShare float64) (actual float
 	if err := s.holdsLease(); err != nil {
 		return 0, fmt.Errorf("set share: %w", err)
 	}
+	if actual, err = s.setShare(ctx, wantedShare); err == nil {
+		err = s.holdsLease() // stopped between the check and the write
+	} else if lost := s.holdsLease(); lost != nil {
+		err = fmt.Errorf("%w; %w", lost, err) // what failed is a consequence
+	}
+	if err != nil {
+		return 0, fmt.Errorf("set share: %w", err)
+	}
+	return actual, nil
+}
+
+// setShare is SetShare under s.mu and with a lease.
+func (s *Shift) setShare(ctx context.Context, wantedShare float64) (float64, error) {
 	if s.unsure {
 		if err := s.resync(ctx); err != nil {
-			return 0, fmt.Errorf("set share: %w", err)
+			return 0, err
 		}
 	}
 	to, err := Plan(s.weights, s.baseW, s.tested, wantedShare, s.reg.MaxWeight(), shareTolerance*wantedShare)
 	if err != nil {
-		return 0, fmt.Errorf("set share: %w", err)
+		return 0, err
 	}
 	if slices.Equal(to, s.weights) {
 		return share(s.weights, s.tested), nil
@@ -332,19 +346,16 @@ func (s *Shift) SetShare(ctx context.Context, wantedShare float64) (actual float
 	}
 	if err := s.journal.write(); err != nil {
 		s.journal.Weights = before
-		return 0, fmt.Errorf("set share: nothing was changed: %w", err)
+		return 0, fmt.Errorf("nothing was changed: %w", err)
 	}
-	if err := s.holdsLease(); err != nil {
-		return 0, fmt.Errorf("set share: %w", err)
+	if err := cmp.Or(ctx.Err(), s.holdsLease()); err != nil { // nothing was sent
+		return 0, err
 	}
 	if err := s.write(ctx, steps, fmt.Sprintf("share %.6f", wantedShare)); err != nil {
 		s.unsure = true
-		return 0, fmt.Errorf("set share: %w", err)
+		return 0, err
 	}
 	s.weights = to
-	if err := s.holdsLease(); err != nil { // stopped between the check and the write
-		return 0, fmt.Errorf("set share: %w", err)
-	}
 	return share(to, s.tested), nil
 }
 
@@ -372,9 +383,6 @@ func (s *Shift) resync(ctx context.Context) error {
 // write makes the changes and records them. It is not cut short by ctx: what
 // has been sent cannot be called back, so its outcome is waited for.
 func (s *Shift) write(ctx context.Context, changes []Change, reason string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	back, err := s.reg.SetWeights(call, s.service, changes)

@@ -123,7 +123,7 @@ func (r *Registry) SetWeights(ctx context.Context, service string, changes []nam
 		return nil, fmt.Errorf("set weights in %q: %w", r.path, err)
 	}
 	if !bytes.Equal(text, n.text) {
-		err = r.replace(text)
+		err = r.replace(text, lock)
 	} else {
 		err = r.writable()
 	}
@@ -146,10 +146,10 @@ func (r *Registry) SetWeights(ctx context.Context, service string, changes []nam
 	return back, naming.CheckAfter(service, changes, back)
 }
 
-func (r *Registry) replace(text []byte) error {
+func (r *Registry) replace(text []byte, lock *naming.FileLock) error {
 	info, err := os.Stat(r.path)
 	if err == nil {
-		err = naming.WriteDurable(r.path, text, info.Mode().Perm())
+		err = naming.WriteDurable(r.path, text, info.Mode().Perm(), lock.Held)
 	}
 	if err != nil {
 		return classify(err)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -124,7 +123,6 @@ func (h *HAProxy) Start() {
 	h.t.Helper()
 	cmd := exec.Command(h.binary, "-db", "-f", h.config)
 	cmd.Stdout, cmd.Stderr = &h.log, &h.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
