@@ -14,7 +14,6 @@ type Options struct {
 	Seasons []int     // periods in steps, ascending; nil: found
 	Levels  []float64 // of the intervals, in (0, 1), ascending; default 0.80 and 0.95
 	Floor   *float64  // least value; nil: 0 for a history that is nowhere negative
-	Days    Calendar  // holidays; nil: none
 }
 
 // Errors of New.

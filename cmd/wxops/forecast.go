@@ -150,7 +150,6 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 type modelFlags struct {
 	horizon, season, levels string
 	floor                   float64
-	holidays                string
 	jobs                    int
 	strict                  bool
 }
@@ -161,7 +160,6 @@ func (f *modelFlags) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.season, "season", "auto", "seasonal periods in steps, as 24,168; auto; or none")
 	flags.StringVar(&f.levels, "levels", "80,95", "intervals in percent")
 	flags.Float64Var(&f.floor, "floor", math.Inf(-1), "least value (default 0 for a history that is nowhere negative)")
-	flags.StringVar(&f.holidays, "holidays", "", "CN, or a YAML file of dates")
 	flags.IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "series worked on at a time; the result is the same")
 	flags.BoolVar(&f.strict, "strict", false, "exit 3 when a series cannot be forecast")
 }
@@ -358,7 +356,7 @@ a warning on standard error.`,
 	model.addFlags(cmd)
 	out.AddFlag(cmd, "table", "csv", "json", "yaml", "svg")
 	cmd.Flags().StringVar(&explain, "explain", "", "say why the forecast of this series is what it is")
-	cmd.AddCommand(newForecastBacktest(s))
+	cmd.AddCommand(newForecastBacktest(s), newForecastPlan(s), newForecastReplay(s))
 	return cmd
 }
 

@@ -27,6 +27,9 @@ func kinds() []doc.Kind {
 		kindOffline,
 		kindForecast,
 		kindCapacity,
+		kindLoad, kindVerdict,
+		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
+		kindForecast, kindCapacity, kindPlan, kindReplay,
 	}
 }
 

@@ -1,0 +1,373 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/forecast"
+	"github.com/wxops/wxops/internal/chart"
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/doc"
+)
+
+// kindPlan is carried out by apply and scored by replay.
+var kindPlan = doc.Kind{Name: "plan", Version: 1, Title: "Dated scaling steps", Data: planData{}}
+
+type planData struct {
+	Target   float64       `json:"target_utilization_ratio" doc:"utilization planned for"`
+	Services []planService `json:"services" doc:"one for each service"`
+	Steps    []planStep    `json:"steps" doc:"in the order of services, then of time"`
+}
+
+type planService struct {
+	Service     string    `json:"service" doc:"the service"`
+	Instances   int       `json:"instances" doc:"instances at the start"`
+	Peak        float64   `json:"last_week_peak_per_second" doc:"highest demand of the last 168 h"`
+	PerInstance float64   `json:"capacity_per_instance_per_second" doc:"capacity of one instance"`
+	Start       time.Time `json:"start" doc:"begin of the plan"`
+	End         time.Time `json:"end" doc:"end of the plan"`
+}
+
+type planStep struct {
+	Service     string      `json:"service" doc:"the service"`
+	At          time.Time   `json:"at" doc:"when, UTC"`
+	From        int         `json:"from" doc:"instances before"`
+	To          int         `json:"to" doc:"instances after"`
+	Reason      string      `json:"reason" doc:"why, in words"`
+	Utilization float64     `json:"expected_utilization_ratio" doc:"expected at the peak until the next step"`
+	Inverse     planInverse `json:"inverse" doc:"the step that takes this one back"`
+}
+
+type planInverse struct {
+	From int `json:"from" doc:"instances before"`
+	To   int `json:"to" doc:"instances after"`
+}
+
+// kindReplay scores a plan.
+var kindReplay = doc.Kind{Name: "replay", Version: 1, Title: "Score of a plan on what happened", Data: replayData{}}
+
+type replayData struct {
+	Hours     float64         `json:"hours" doc:"service-hours scored"`
+	Under     float64         `json:"under_provisioned_ratio" doc:"share of hours with demand above the capacity of the plan"`
+	Replica   float64         `json:"replica_hours" doc:"instances x hours of the plan"`
+	Baselines replayBaselines `json:"baselines" doc:"other policies on the same demand"`
+}
+
+type replayBaselines struct {
+	Reactive replayOutcome `json:"reactive" doc:"autoscaler that follows the hour before at 60 %"`
+	LastWeek replayOutcome `json:"last_week" doc:"last week's peak + 66 %, held all the time"`
+}
+
+type replayOutcome struct {
+	Replica float64 `json:"replica_hours" doc:"instances x hours"`
+	Under   float64 `json:"under_provisioned_ratio" doc:"share of hours with demand above capacity"`
+}
+
+// planFlags shape a plan.
+type planFlags struct {
+	curve       string
+	perInstance float64
+	band        string
+	freeze      []string
+	options     forecast.PlanOptions
+}
+
+func (f *planFlags) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.curve, "capacity", "", "stress test (curve) or fit (capacity) of one instance")
+	flags.Float64Var(&f.perInstance, "capacity-per-instance", 0, "capacity of one instance, per second")
+	flags.Float64Var(&f.options.Target, "target", 0.55, "utilization planned for")
+	flags.StringVar(&f.band, "band", "", "utilization that asks for no step (default target ± 0.05)")
+	flags.DurationVar(&f.options.Lead, "lead", 10*time.Minute, "a step up comes so early; at least the start-up time")
+	flags.DurationVar(&f.options.Hold, "hold", 2*time.Hour, "a step down waits for so long a valley")
+	flags.DurationVar(&f.options.Window, "every", 2*time.Hour, "least time between steps")
+	flags.IntVar(&f.options.Batch, "batch", 1, "instances come in multiples of it")
+	flags.IntVar(&f.options.MostChange, "max-change", 0, "most instances of one step (0: any)")
+	flags.IntVar(&f.options.Least, "min", 1, "least instances")
+	flags.IntVar(&f.options.Most, "max", 0, "most instances (0: any)")
+	flags.StringArrayVar(&f.freeze, "freeze", nil, "no steps in FROM/TO, RFC3339")
+	flags.BoolVar(&f.options.ScaleOutOnly, "scale-out-only", false, "never fewer instances")
+	flags.BoolVar(&f.options.Quantile, "upper", false, "plan for the upper end of the first interval")
+}
+
+// complete reads what the flags name and checks them.
+func (f *planFlags) complete(s *cli.IO) (forecast.PlanOptions, []doc.Input, error) {
+	o := f.options
+	var inputs []doc.Input
+	switch {
+	case f.curve != "" && f.perInstance != 0:
+		return o, nil, cli.Usagef("either --capacity or --capacity-per-instance")
+	case f.curve != "":
+		v, in, err := capacityOf(s, f.curve)
+		if err != nil {
+			return o, nil, err
+		}
+		o.PerInstance = v
+		inputs = append(inputs, in)
+	case f.perInstance == 0:
+		return o, nil, cli.Usagef("no capacity of an instance, or 0").WithHint("--capacity-per-instance 480, or --capacity curve.json")
+	default:
+		o.PerInstance = f.perInstance
+	}
+	if f.band != "" {
+		low, high, _ := strings.Cut(f.band, ",")
+		var err, err2 error
+		o.Low, err = strconv.ParseFloat(strings.TrimSpace(low), 64)
+		o.High, err2 = strconv.ParseFloat(strings.TrimSpace(high), 64)
+		if err != nil || err2 != nil {
+			return o, nil, cli.Usagef("--band %q is not two ratios", f.band).WithHint("--band 0.50,0.60")
+		}
+	}
+	for _, text := range f.freeze {
+		from, to, _ := strings.Cut(text, "/")
+		a, err := time.Parse(time.RFC3339, from)
+		b, err2 := time.Parse(time.RFC3339, to)
+		if err != nil || err2 != nil || !b.After(a) {
+			return o, nil, cli.Usagef("--freeze %q is not FROM/TO", text).WithHint("--freeze 2026-11-11T00:00:00Z/2026-11-12T00:00:00Z")
+		}
+		o.Freezes = append(o.Freezes, forecast.Freeze{From: a, To: b})
+	}
+	return o, inputs, nil
+}
+
+// capacityOf is the lower end of a capacity: of a curve, or of a fit.
+func capacityOf(s *cli.IO, path string) (float64, doc.Input, error) {
+	var fit capacityData
+	if in, err := readDocument(s, path, kindCapacity, &fit); err == nil {
+		if fit.Capacity == nil || !(fit.Capacity.Low > 0) {
+			return 0, in, cli.Usagef("%q has no capacity above zero", path).WithHint("wxops capacity fit")
+		}
+		return fit.Capacity.Low, in, nil
+	}
+	curve, in, err := readCurve(s, path)
+	if err != nil {
+		return 0, in, err
+	}
+	v, err := safeCapacity(path, curve)
+	return v, in, err
+}
+
+func newForecastPlan(s *cli.IO) *cobra.Command {
+	var in seriesInput
+	var model modelFlags
+	var plan planFlags
+	var out cli.Output
+	var to string
+	cmd := &cobra.Command{
+		Use:   "plan FILE...",
+		Short: "Turn forecasts into dated scaling steps",
+		Long: `Plan forecasts the demand of each service and writes few, early steps: up before
+the demand, down late. Each has its reason, its expected utilization and the step
+that takes it back. --to writes it for the system that carries it out.`,
+		Example: `  wxops forecast plan demand.csv --capacity-per-instance 480 --horizon 7d
+  wxops forecast plan demand.csv --capacity curve.json --target 0.55 -o json
+  wxops forecast plan demand.csv --capacity-per-instance 480 --to keda`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.Check(); err != nil {
+				return err
+			}
+			if to != "" && !slices.Contains(forecast.Exports, to) {
+				return cli.Usagef("--to %q is not one of %s", to, strings.Join(forecast.Exports, ", ")).WithHint("--to keda")
+			}
+			o, inputs, err := plan.complete(s)
+			if err != nil {
+				return err
+			}
+			series, warnings, files, err := in.read(cmd.Context(), s, args)
+			printWarnings(s, warnings)
+			if err != nil {
+				return err
+			}
+			forecasts, more, err := model.forecastAll(cmd.Context(), s, series)
+			if err != nil {
+				printWarnings(s, more)
+				return err
+			}
+			plans, notes, err := makePlans(forecasts, o)
+			if err != nil {
+				return err
+			}
+			more = append(more, notes...)
+			printWarnings(s, more)
+			warnings = append(warnings, more...)
+			if to != "" {
+				err = forecast.Export(s.Out, to, plans)
+			} else {
+				err = printPlans(s, &out, plans, o, warnings, append(files, inputs...))
+			}
+			if err != nil {
+				return err
+			}
+			return model.strictly(warnings)
+		},
+	}
+	in.addFlags(cmd)
+	model.addFlags(cmd)
+	plan.addFlags(cmd)
+	out.AddFlag(cmd, "table", "json", "yaml", "csv")
+	cmd.Flags().StringVar(&to, "to", "", strings.Join(forecast.Exports, "|"))
+	return cmd
+}
+
+func makePlans(forecasts []*forecast.Forecast, o forecast.PlanOptions) ([]forecast.ServicePlan, []forecast.Warning, error) {
+	var plans []forecast.ServicePlan
+	var warnings []forecast.Warning
+	for _, f := range forecasts {
+		p, err := forecast.MakePlan(f, o)
+		if err != nil {
+			return nil, nil, cli.Usagef("no plan for %q", f.Series.Name).WithCause(err).WithHint("wxops forecast plan --help")
+		}
+		for _, n := range p.Notes {
+			warnings = append(warnings, forecast.Warning{Series: p.Service, Kind: "plan", Text: n})
+		}
+		plans = append(plans, p)
+	}
+	return plans, warnings, nil
+}
+
+func printPlans(s *cli.IO, out *cli.Output, plans []forecast.ServicePlan, o forecast.PlanOptions, warnings []forecast.Warning, inputs []doc.Input) error {
+	data := planData{Target: o.Target, Steps: []planStep{}}
+	for _, p := range plans {
+		data.Services = append(data.Services, planService{p.Service, p.Instances, p.LastWeekPeak, p.PerInstance, p.Start, p.End})
+		for _, st := range p.Steps {
+			data.Steps = append(data.Steps, planStep{st.Service, st.At, st.From, st.To, st.Reason, st.Utilization, planInverse{st.To, st.From}})
+		}
+	}
+	document, err := doc.Marshal(kindPlan, toolVersion(), time.Time{}, inputs, warningTexts(warnings), data)
+	if err != nil {
+		return err
+	}
+	if out.Format == "table" && len(plans) == 1 {
+		if err := drawFigure(s, planFigure(&plans[0])); err != nil {
+			return err
+		}
+	}
+	return out.Print(s.Out, document, func() *cli.Table {
+		t := cli.NewTable("SERVICE", "AT", ">FROM", ">TO", ">UTILIZATION", "REASON")
+		for _, st := range data.Steps {
+			t.Row(st.Service, st.At.Format("2006-01-02 15:04"), st.From, st.To, fmt.Sprintf("%.2f", st.Utilization), st.Reason)
+		}
+		for _, p := range plans {
+			t.Note("%s begins with %d instances of %s per second each; last week's peak was %s per second.", p.Service, p.Instances, short(p.PerInstance), short(p.LastWeekPeak))
+		}
+		return t
+	})
+}
+
+// planFigure draws demand against planned capacity.
+func planFigure(p *forecast.ServicePlan) chart.Figure {
+	var x, y []float64
+	for h := range p.Demand {
+		x = append(x, float64(h)*p.Step.Hours())
+		y = append(y, float64(p.InstancesAt(p.Start.Add(time.Duration(h)*p.Step)))*p.PerInstance)
+	}
+	return chart.Figure{
+		Title:  "plan for " + p.Service,
+		About:  "demand and planned capacity, per second, over the hours of the plan",
+		X:      chart.Axis{Label: "from now", Unit: "h"},
+		Series: []chart.Series{{Name: "demand", X: x, Y: p.Demand}, {Name: "capacity", X: x, Y: y, Style: chart.Step, Role: chart.Good}},
+	}
+}
+
+func newForecastReplay(s *cli.IO) *cobra.Command {
+	var in seriesInput
+	var out cli.Output
+	cmd := &cobra.Command{
+		Use:   "replay PLAN ACTUAL...",
+		Short: "Score a plan on what then happened",
+		Long: `Replay counts the hours in which demand passed the capacity of the plan, and its
+replica-hours, beside a reactive autoscaler at 60 % and beside last week's peak
+plus 66 % held all week.`,
+		Example: `  wxops forecast replay plan.json actual.csv
+  wxops forecast replay plan.json actual.csv -o json
+  zcat actual.csv.gz | wxops forecast replay plan.json -`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.Check(); err != nil {
+				return err
+			}
+			var data planData
+			planIn, err := readDocument(s, args[0], kindPlan, &data)
+			if err != nil {
+				return err
+			}
+			plans, err := plansOf(data)
+			if err != nil {
+				return cli.Usagef("%q cannot be replayed", args[0]).WithCause(err)
+			}
+			series, warnings, files, err := in.read(cmd.Context(), s, args[1:])
+			printWarnings(s, warnings)
+			if err != nil {
+				return err
+			}
+			scored, more, err := forecast.Replay(plans, series)
+			printWarnings(s, more)
+			if err != nil {
+				return cli.Usagef("nothing was compared").WithCause(err).WithHint("give the demand of the services in the plan, in its time")
+			}
+			d := replayData{
+				Hours: scored.Plan.Hours, Under: scored.Plan.UnderProvision, Replica: scored.Plan.ReplicaHours,
+				Baselines: replayBaselines{
+					Reactive: replayOutcome{scored.Reactive.ReplicaHours, scored.Reactive.UnderProvision},
+					LastWeek: replayOutcome{scored.LastWeek.ReplicaHours, scored.LastWeek.UnderProvision},
+				},
+			}
+			document, err := doc.Marshal(kindReplay, toolVersion(), time.Time{}, append([]doc.Input{planIn}, files...), warningTexts(append(warnings, more...)), d)
+			if err != nil {
+				return err
+			}
+			return out.Print(s.Out, document, func() *cli.Table {
+				t := cli.NewTable("POLICY", ">REPLICA-HOURS", ">OF LAST WEEK +66 %", ">UNDER-PROVISIONED")
+				row := func(name string, o forecast.Outcome) {
+					share := "-"
+					if scored.LastWeek.ReplicaHours > 0 {
+						share = fmt.Sprintf("%.1f %%", 100*o.ReplicaHours/scored.LastWeek.ReplicaHours)
+					}
+					t.Row(name, fmt.Sprintf("%.1f", o.ReplicaHours), share, fmt.Sprintf("%.2f %% of hours", 100*o.UnderProvision))
+				}
+				row("plan", scored.Plan)
+				row("reactive at 60 %", scored.Reactive)
+				row("last week + 66 %", scored.LastWeek)
+				return t.Note("%.0f service-hours scored", scored.Plan.Hours)
+			})
+		},
+	}
+	in.addFlags(cmd)
+	out.AddFlag(cmd, "table", "json", "yaml", "csv")
+	return cmd
+}
+
+// plansOf turns a document back into plans.
+func plansOf(data planData) ([]forecast.ServicePlan, error) {
+	var out []forecast.ServicePlan
+	index := map[string]int{}
+	for _, v := range data.Services {
+		if _, twice := index[v.Service]; twice {
+			return nil, fmt.Errorf("service %q is there twice", v.Service)
+		}
+		index[v.Service] = len(out)
+		out = append(out, forecast.ServicePlan{Service: v.Service, Instances: v.Instances, LastWeekPeak: v.Peak, PerInstance: v.PerInstance, Start: v.Start, End: v.End})
+	}
+	for _, st := range data.Steps {
+		i, ok := index[st.Service]
+		if !ok {
+			return nil, fmt.Errorf("a step belongs to %q, which is not among the services", st.Service)
+		}
+		p := &out[i]
+		if n := len(p.Steps); n > 0 && st.At.Before(p.Steps[n-1].At) {
+			return nil, fmt.Errorf("the steps of %q are not in order of time", st.Service)
+		}
+		if st.To < 0 || st.From < 0 {
+			return nil, errors.New("a step has a negative number of instances")
+		}
+		p.Steps = append(p.Steps, forecast.PlanStep{Service: st.Service, At: st.At, From: st.From, To: st.To, Reason: st.Reason, Utilization: st.Utilization})
+	}
+	return out, nil
+}
