@@ -163,8 +163,8 @@ func newForecastPlan(s *cli.IO) *cobra.Command {
 		Use:   "plan FILE...",
 		Short: "Turn forecasts into dated scaling steps",
 		Long: `Plan forecasts the demand of each service and writes few, early steps: up before
-the demand, down late. Each has its reason, its expected utilization and the step
-that takes it back. --to writes it for the system that carries it out.`,
+the demand, down late. Each has its reason, its expected utilization and the
+step that takes it back. --to writes it for the system that carries it out.`,
 		Example: `  wxops forecast plan demand.csv --capacity-per-instance 480 --horizon 7d
   wxops forecast plan demand.csv --capacity curve.json --target 0.55 -o json
   wxops forecast plan demand.csv --capacity-per-instance 480 --to keda`,
