@@ -298,7 +298,7 @@ func parseThresholds(specs []string) ([]capacity.Term, error) {
 // runLoad runs the test, prints its document and says how it ended.
 func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, terms []capacity.Term, f *loadFlags) error {
 	var warnings []string
-	if len(o.Stages) == 0 {
+	if len(o.Stages) == 0 && o.Recording == nil {
 		warnings = append(warnings, "closed loop: every connection waits for its answer, so these percentiles are not what users would see; give a rate with -r")
 		if out.Format != "json" && out.Format != "ndjson" && !s.Quiet() {
 			fmt.Fprintln(s.Err, "closed loop: these percentiles are not what users would see; give a rate with -r")
@@ -317,6 +317,11 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	d.Connections.Prewarmed, d.Connections.Max = g.Pool()
 	if o.Poisson {
 		d.Arrivals = "poisson"
+	}
+	if o.Recording != nil {
+		if err := checkLog(&d, o.Recording); err != nil {
+			return err
+		}
 	}
 	interrupted := ctx.Err() != nil
 	if interrupted && d.Verdict == load.VerdictValid {

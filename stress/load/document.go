@@ -36,6 +36,7 @@ type Document struct {
 	Connections Connections      `json:"connections" doc:"the pool"`
 	Client      Client           `json:"client" doc:"what the generator itself used"`
 	Tag         string           `json:"tag,omitempty" doc:"header that marked every request"`
+	Log         *LogInput        `json:"log,omitempty" doc:"what was read of a log; replay only"`
 	Verdict     string           `json:"verdict" doc:"valid, client-limited or interrupted"`
 	Reason      string           `json:"reason" doc:"why the verdict is not valid, in words"`
 }

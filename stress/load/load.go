@@ -82,7 +82,10 @@ const ratePerWorker = 25000
 const deliberate = 16
 
 func (o *Options) defaults() error {
-	if o.Recording == nil && len(o.Targets) == 0 {
+	if o.Recording != nil {
+		o.Targets = []Target{o.Recording.Base}
+	}
+	if len(o.Targets) == 0 {
 		return errors.New("no target")
 	}
 	for _, t := range o.Targets {
@@ -108,7 +111,7 @@ func (o *Options) defaults() error {
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = o.Connections
-		if len(o.Stages) > 0 && o.Connections >= deliberate {
+		if (len(o.Stages) > 0 || o.Recording != nil) && o.Connections >= deliberate {
 			o.MaxConnections = 4 * o.Connections
 		}
 	}
@@ -153,6 +156,7 @@ type Generator struct {
 	rates   sync.Mutex
 	rate    float64
 	paused  bool
+	log     <-chan recordedItem // of a replay
 }
 
 // ErrDescriptors says that the limit of open files is below the number of
@@ -263,6 +267,12 @@ func (g *Generator) configure(ctx context.Context) error {
 			cfg.targets = append(cfg.targets, t.http1())
 		}
 	}
+	if o.Recording != nil {
+		cfg.targets = make([]wire, ringSize)
+		items := make(chan recordedItem, readAhead)
+		go o.Recording.read(ctx, cfg.http2, cfg.grpc, items)
+		g.log = items
+	}
 	g.cfg = cfg
 	g.grace.Store(int64(o.Timeout))
 	g.collect = newCollector(g)
@@ -270,7 +280,7 @@ func (g *Generator) configure(ctx context.Context) error {
 		size := share(o.Connections, i, o.Workers)
 		w := &worker{
 			id: i, cfg: cfg, size: size, max: share(o.MaxConnections, i, o.Workers), turn: i,
-			st: newBlock(len(cfg.targets)), spare: make(chan *block, 4), out: g.collect.in, stop: &g.stop, grace: &g.grace,
+			st: newBlock(len(o.Targets)), spare: make(chan *block, 4), out: g.collect.in, stop: &g.stop, grace: &g.grace,
 			baseline: baseline{few: max(1, size*cfg.streamsPerConn()/8)},
 		}
 		w.turn %= len(cfg.order)
@@ -297,6 +307,11 @@ func (g *Generator) launch() {
 	cfg.warmup = cfg.start + int64(o.Warmup)
 	length := o.Duration
 	perWorker := int64(math.MaxInt64)
+	if o.Recording != nil {
+		g.stop.Store(cfg.start + math.MaxInt64/4)
+		g.workers[0].src = &recorded{in: g.log, cfg: cfg}
+		return
+	}
 	if len(o.Stages) == 0 {
 		g.stop.Store(cfg.warmup + int64(length))
 		for i, w := range g.workers {

@@ -1,11 +1,363 @@
 package load
 
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
 // A Recording yields requests with instants of their own, as a log has them.
-type Recording struct{}
+// The log is read while it is replayed; it may be larger than the memory.
+type Recording struct {
+	Source  func() (io.ReadCloser, error) // opened again for each loop
+	Base    Target                        // URL, headers and what a line does not say
+	Speed   float64                       // 2 is twice as fast; 1 if 0
+	Loop    bool                          // begin again at the end
+	Filter  *regexp.Regexp                // of "METHOD PATH"; nil: all
+	MaxBad  float64                       // share of bad lines that is accepted; 0.01 if 0
+	Portion time.Duration                 // replay no more of the log than this; 0: all
 
-type recorded struct{}
+	lines, bad, kept atomic.Int64
+	sample           atomic.Pointer[string] // the first bad line
+	failed           atomic.Pointer[error]
+}
 
-func (*recorded) over() bool    { return true }
-func (*recorded) target() int32 { return 0 }
-func (*recorded) due() int64    { return never }
-func (*recorded) advance()      {}
+// A LogInput says what was read of a log.
+type LogInput struct {
+	Lines    int64  `json:"lines" doc:"lines read"`
+	Bad      int64  `json:"bad" doc:"of these, those that are no request"`
+	Requests int64  `json:"requests" doc:"requests that passed the filter"`
+	FirstBad string `json:"first_bad,omitempty" doc:"the first bad line"`
+}
+
+// Read says what has been read so far, and the error that ended the reading.
+func (r *Recording) Read() (LogInput, error) {
+	in := LogInput{Lines: r.lines.Load(), Bad: r.bad.Load(), Requests: r.kept.Load()}
+	if s := r.sample.Load(); s != nil {
+		in.FirstBad = *s
+	}
+	if e := r.failed.Load(); e != nil {
+		return in, *e
+	}
+	return in, nil
+}
+
+// ErrBadLog says that too many lines of a log are no requests.
+var ErrBadLog = errors.New("too many bad lines")
+
+// A LogLine is one request of a log.
+type LogLine struct {
+	At           time.Time
+	Method, Path string
+	Header       map[string][]string
+	Body         []byte
+}
+
+// ringSize is how many requests are ready before they are due, and in flight.
+const (
+	ringSize  = 1 << 15
+	readAhead = 1 << 12
+)
+
+type recordedItem struct {
+	at   int64 // nanoseconds since the first request of the log
+	wire wire
+}
+
+// recorded is the source of a replay. One worker uses it.
+type recorded struct {
+	in     <-chan recordedItem
+	cfg    *config
+	ahead  recordedItem
+	have   bool
+	closed bool
+	slot   int32
+}
+
+func (s *recorded) due() int64 {
+	if !s.have && !s.closed {
+		select {
+		case item, ok := <-s.in:
+			s.ahead, s.have, s.closed = item, ok, !ok
+		default:
+		}
+	}
+	if !s.have {
+		return never
+	}
+	return s.cfg.start + s.ahead.at
+}
+
+func (s *recorded) advance() { s.have = false }
+
+func (s *recorded) over() bool { return s.closed && !s.have }
+
+// target puts the next request in a place of the ring and returns the place.
+// It is free: fewer requests than places are in flight.
+func (s *recorded) target() int32 {
+	s.slot = (s.slot + 1) % ringSize
+	s.cfg.targets[s.slot] = s.ahead.wire
+	return s.slot
+}
+
+// read parses the log into out until it ends or ctx does.
+func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recordedItem) {
+	defer close(out)
+	speed := r.Speed
+	if speed == 0 {
+		speed = 1
+	}
+	var offset, last int64
+	for {
+		f, err := r.Source()
+		if err != nil {
+			r.failed.Store(&err)
+			return
+		}
+		var first time.Time
+		any := false
+		err = ReadLog(f, func(line string, x LogLine, bad error) error {
+			r.lines.Add(1)
+			if bad != nil {
+				return r.refuse(line)
+			}
+			if r.Filter != nil && !r.Filter.MatchString(x.Method+" "+x.Path) {
+				return nil
+			}
+			if first.IsZero() {
+				first = x.At
+			}
+			since := x.At.Sub(first)
+			if r.Portion > 0 && since > r.Portion {
+				return io.EOF
+			}
+			u, err := r.Base.URL.Parse(x.Path)
+			if err != nil || u.Host != r.Base.URL.Host {
+				return r.refuse(line)
+			}
+			t := Target{Method: x.Method, URL: u, Header: map[string][]string{}, Body: x.Body}
+			for _, from := range []map[string][]string{x.Header, r.Base.Header} {
+				for k, v := range from {
+					t.Header[k] = v
+				}
+			}
+			if t.check() != nil {
+				return r.refuse(line)
+			}
+			any = true
+			r.kept.Add(1)
+			item := recordedItem{at: max(last, offset+int64(float64(since)/speed))} // logs are written at the end of requests: order may slip
+			last = item.at
+			if h2 {
+				item.wire = t.http2(grpc)
+			} else {
+				item.wire = t.http1()
+			}
+			select {
+			case out <- item:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		f.Close()
+		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			r.failed.Store(&err)
+			return
+		}
+		if !r.Loop || !any || ctx.Err() != nil {
+			return
+		}
+		offset = last + int64(time.Millisecond)
+	}
+}
+
+// refuse counts a bad line; beyond the share that is accepted it is an error.
+func (r *Recording) refuse(line string) error {
+	if len(line) > 120 {
+		line = line[:120]
+	}
+	r.sample.CompareAndSwap(nil, &line)
+	bad, limit := r.bad.Add(1), r.MaxBad
+	if limit == 0 {
+		limit = 0.01
+	}
+	if n := r.lines.Load(); float64(bad) > limit*float64(max(n, 100)) {
+		return fmt.Errorf("%w: %d of %d; the first is %q", ErrBadLog, bad, n, *r.sample.Load())
+	}
+	return nil
+}
+
+// maxLine is the longest line of a log; a vegeta target with a body of some
+// megabytes fits.
+const maxLine = 16 << 20
+
+// ReadLog calls f for every line of an access log: combined or common format of
+// nginx and Apache, JSON lines with named fields (also vegeta targets with a
+// timestamp), or a HAR document. An error of f ends the reading.
+func ReadLog(r io.Reader, f func(line string, x LogLine, bad error) error) error {
+	b := bufio.NewReaderSize(r, 64<<10)
+	if head, _ := b.Peek(4096); strings.Contains(string(head), `"log"`) && strings.Contains(string(head), `"version"`) && !strings.Contains(strings.TrimSpace(string(head)), "}\n{") {
+		return readHAR(b, f)
+	}
+	s := bufio.NewScanner(b)
+	s.Buffer(make([]byte, 64<<10), maxLine)
+	for s.Scan() {
+		line := strings.TrimSpace(s.Text())
+		if line == "" {
+			continue
+		}
+		x, err := ParseLogLine(line)
+		if err := f(line, x, err); err != nil {
+			return err
+		}
+	}
+	return s.Err()
+}
+
+var (
+	combined   = regexp.MustCompile(`^\S+ \S+ .*?\[([^\]]+)\] "([A-Z]+) (\S+)(?: HTTP/[0-9.]+)?" [0-9]{3}\b`)
+	errLogLine = errors.New("no request")
+)
+
+// ParseLogLine reads one line of an access log or one JSON object.
+func ParseLogLine(line string) (LogLine, error) {
+	if strings.HasPrefix(line, "{") {
+		return parseJSONLine(line)
+	}
+	m := combined.FindStringSubmatch(line)
+	if m == nil {
+		return LogLine{}, errLogLine
+	}
+	at, err := time.Parse("02/Jan/2006:15:04:05 -0700", m[1])
+	if err != nil {
+		return LogLine{}, err
+	}
+	return LogLine{At: at, Method: m[2], Path: m[3]}, nil
+}
+
+// parseJSONLine knows the names that common servers and tools give the fields.
+func parseJSONLine(line string) (x LogLine, err error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(line), &m); err != nil {
+		return x, err
+	}
+	text := func(names ...string) string {
+		for _, n := range names {
+			var s string
+			if raw, ok := m[n]; ok && json.Unmarshal(raw, &s) == nil {
+				return s
+			} else if ok {
+				return string(raw)
+			}
+		}
+		return ""
+	}
+	x.Method = strings.ToUpper(text("method", "request_method", "http_method", "verb"))
+	x.Path = text("path", "uri", "request_uri", "url", "request_path")
+	if request := strings.Fields(text("request")); len(request) >= 2 && x.Path == "" {
+		x.Method, x.Path = request[0], request[1]
+	}
+	if x.Method == "" {
+		x.Method = "GET"
+	}
+	if x.Path == "" {
+		return x, errLogLine
+	}
+	x.Path = pathOnly(x.Path)
+	if x.At, err = parseInstant(text("time", "timestamp", "ts", "@timestamp", "time_iso8601", "msec", "start")); err != nil {
+		return x, err
+	}
+	if raw, ok := m["header"]; ok {
+		_ = json.Unmarshal(raw, &x.Header) // another shape is no header
+	}
+	if raw, ok := m["body"]; ok {
+		// vegeta writes bodies in base64, which is how []byte is read
+		if json.Unmarshal(raw, &x.Body) != nil {
+			x.Body = []byte(text("body"))
+		}
+	}
+	return x, nil
+}
+
+// pathOnly strips scheme and host: requests go to the URL under test.
+func pathOnly(s string) string {
+	if u, err := url.Parse(s); err == nil && u.Host != "" {
+		return u.RequestURI()
+	}
+	return s
+}
+
+func parseInstant(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "02/Jan/2006:15:04:05 -0700", "2006-01-02T15:04:05.999999999-0700", "2006-01-02 15:04:05.999999999"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil || !(v >= 0 && v < 1e20):
+		return time.Time{}, fmt.Errorf("%q is no instant", s)
+	case v > 1e17: // nanoseconds
+		return time.Unix(0, int64(v)), nil
+	case v > 1e14: // microseconds
+		return time.UnixMicro(int64(v)), nil
+	case v > 1e11: // milliseconds
+		return time.UnixMilli(int64(v)), nil
+	}
+	return time.Unix(0, int64(v*1e9)), nil
+}
+
+// readHAR reads the entries of a HAR document one after the other.
+func readHAR(r io.Reader, f func(string, LogLine, error) error) error {
+	d := json.NewDecoder(r)
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("HAR document: no entries: %w", err)
+		}
+		if t == "entries" {
+			break
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("HAR document: %w", err)
+	}
+	for d.More() {
+		var e struct {
+			Started time.Time `json:"startedDateTime"`
+			Request struct {
+				Method   string `json:"method"`
+				URL      string `json:"url"`
+				PostData struct {
+					MimeType string `json:"mimeType"`
+					Text     string `json:"text"`
+				} `json:"postData"`
+			} `json:"request"`
+		}
+		if err := d.Decode(&e); err != nil {
+			return fmt.Errorf("HAR document: %w", err)
+		}
+		x := LogLine{At: e.Started, Method: e.Request.Method, Path: pathOnly(e.Request.URL), Body: []byte(e.Request.PostData.Text)}
+		if e.Request.PostData.MimeType != "" {
+			x.Header = map[string][]string{"Content-Type": {e.Request.PostData.MimeType}}
+		}
+		var bad error
+		if x.Method == "" || x.Path == "" || x.At.IsZero() {
+			bad = errLogLine
+		}
+		if err := f(x.Method+" "+x.Path, x, bad); err != nil {
+			return err
+		}
+	}
+	return nil
+}

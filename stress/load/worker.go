@@ -544,7 +544,7 @@ func (w *worker) hand(now int64) {
 	select {
 	case w.st = <-w.spare:
 	default:
-		w.st = newBlock(len(w.cfg.targets))
+		w.st = newBlock(len(w.st.targets))
 	}
 	w.out <- b
 	w.seq++

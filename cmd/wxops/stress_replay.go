@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/stress/load"
+)
+
+func newStressReplay(s *cli.IO) *cobra.Command {
+	var f loadFlags
+	var out cli.Output
+	rec := &load.Recording{}
+	var filter, maxBad string
+	cmd := &cobra.Command{
+		Use:   "replay LOG URL",
+		Short: "Send the requests of an access log again, in their own time",
+		Long: `replay reads an access log (combined format of nginx and Apache, JSON lines with
+named fields, vegeta targets with timestamps, HAR; also gzipped, - for standard
+input) and sends its requests to URL with the log's own timing. The log is read
+as it is replayed. Bad lines are counted, and refused above --max-bad.`,
+		Example: `  wxops stress replay access.log http://127.0.0.1:8080/
+  wxops stress replay access.log.gz http://127.0.0.1:8080/ --speed 2 --loop
+  wxops stress replay access.log http://127.0.0.1:8080/ --filter '^GET /api/'`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.Check(); err != nil {
+				return err
+			}
+			o, terms, err := f.options(cmd.Context(), s, args[1])
+			if err != nil {
+				return err
+			}
+			if rec.Speed <= 0 {
+				return cli.Usagef("--speed %v is not positive", rec.Speed)
+			}
+			if rec.MaxBad, err = parseShare(maxBad); err != nil {
+				return cli.Usagef("--max-bad %q is no share, as 1%% or 0.01", maxBad)
+			}
+			if filter != "" {
+				if rec.Filter, err = regexp.Compile(filter); err != nil {
+					return cli.Usagef("--filter cannot be read").WithCause(err)
+				}
+			}
+			if args[0] == "-" && rec.Loop {
+				return cli.Usagef("--loop cannot begin standard input again")
+			}
+			if args[0] != "-" {
+				if _, err := os.Stat(args[0]); err != nil {
+					return cli.Usagef("the log cannot be read").WithCause(err)
+				}
+			}
+			rec.Source = func() (io.ReadCloser, error) { return openLog(s, args[0]) }
+			rec.Base, rec.Portion = o.Targets[0], o.Duration
+			o.Recording, o.Stages = rec, nil
+			return runLoad(cmd.Context(), s, &out, o, terms, &f)
+		},
+	}
+	f.add(cmd)
+	fl := cmd.Flags()
+	fl.Float64Var(&rec.Speed, "speed", 1, "2 sends twice as fast as the log")
+	fl.BoolVar(&rec.Loop, "loop", false, "begin again at the end, until interrupted")
+	fl.StringVar(&filter, "filter", "", "only requests whose 'METHOD PATH' matches this expression")
+	fl.StringVar(&maxBad, "max-bad", "1%", "share of lines that may be no requests")
+	for _, name := range []string{"rate", "ramp", "stages", "arrivals", "body", "method", "requests", "warmup", "seed"} {
+		cobra.CheckErr(fl.MarkHidden(name)) // the log decides
+	}
+	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
+	return cmd
+}
+
+func parseShare(s string) (float64, error) {
+	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if percent {
+		v /= 100
+	}
+	if err == nil && !(v > 0 && v <= 1) {
+		err = errors.New("outside (0, 1]")
+	}
+	return v, err
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
+
+// openLog opens a file or standard input; gzip is known by its first bytes.
+func openLog(s *cli.IO, name string) (io.ReadCloser, error) {
+	in := io.NopCloser(s.In)
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		in = file
+	}
+	b := bufio.NewReaderSize(in, 64<<10)
+	if magic, _ := b.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return readCloser{z, in}, nil
+	}
+	return readCloser{b, in}, nil
+}
+
+// checkLog refuses a log that could not be read or holds no requests.
+func checkLog(d *load.Document, r *load.Recording) error {
+	read, err := r.Read()
+	d.Log, d.Mode, d.Arrivals = &read, "replay", "recorded"
+	if err != nil {
+		return cli.Usagef("the log cannot be replayed").WithCause(err).WithHint("--max-bad 10%% accepts more bad lines")
+	}
+	if read.Requests == 0 {
+		return cli.Usagef("the log holds no request: %d lines, %d bad", read.Lines, read.Bad).WithHint("wxops stress replay --help lists the formats")
+	}
+	return nil
+}

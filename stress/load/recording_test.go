@@ -1,0 +1,57 @@
+package load
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestReplayKeepsOrderTimesAndPaths(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	var at []time.Time
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		b, _ := io.ReadAll(q.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, q.Method+" "+q.RequestURI+" "+string(b))
+		at = append(at, time.Now())
+	}))
+	defer s.Close()
+	log := `{"time":"2026-01-01T00:00:00Z","method":"get","path":"/a?q=1"}
+{"time":"2026-01-01T00:00:00.4Z","method":"POST","url":"http://other.test/b","body":"aGk="}
+{"time":"2026-01-01T00:00:00.8Z","path":"/c"}
+`
+	rec := &Recording{
+		Source: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(log)), nil },
+		Base:   Target{URL: mustURL(t, s.URL+"/")}, Speed: 2,
+	}
+	r := run(t, Options{Recording: rec, Connections: 2})
+	want := "GET /a?q=1 |POST /b hi|GET /c "
+	if strings.Join(got, "|") != want || r.Answers() != 3 {
+		t.Errorf("the server saw %q, want %q", strings.Join(got, "|"), want)
+	}
+	if len(at) == 3 {
+		if d := at[2].Sub(at[0]); d < 350*time.Millisecond {
+			t.Errorf("the log's 800 ms took %v at twice the speed, want 400 ms", d)
+		}
+	}
+}
+
+func FuzzLogLine(f *testing.F) {
+	for _, s := range []string{
+		`192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.1" 200 1`, `{"time":1e9,"path":"/x"}`,
+		`{"ts":"2026-01-01T00:00:00Z","request":"GET / HTTP/1.1"}`, `{`, `{"path":1,"time":"x"}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if x, err := ParseLogLine(s); err == nil && x.Path == "" {
+			t.Errorf("a request without a path: %+v", x)
+		}
+	})
+}
