@@ -86,7 +86,7 @@ const (
 	patience     = 10 * time.Second
 	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
 	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
-	certain      = 3.3                     // standard errors of a slow-down under backlog that are believed
+	certain      = 3.6                     // standard errors of a slow-down under backlog that are believed
 
 )
 
@@ -400,9 +400,9 @@ func (c *Controller) decide(s Sample) Decision {
 	degrade, z := c.surges.degradation(c.post)
 	c.degrade, c.degradeZ = degrade, z
 	// A long quiet hold speaks for the instance, the windows a little against it.
-	score := z + 0.5*math.Max(0, c.post.degradeZ-1) - 0.12*math.Max(0, c.calm.Seconds()-4)
+	score := z + 0.4*math.Max(0, c.post.degradeZ-1.3) - 0.12*math.Max(0, c.calm.Seconds()-4)
 	limit := usual + 6*c.cfg.Lag
-	if (z > 1.2 || c.post.degradeZ > 1.95) && !(c.calm > 12*time.Second && score < 2) {
+	if (z > 1.2 || c.post.degradeZ > 1.95 || c.backoffs > 0 && z > 0.7) && !(c.calm > 12*time.Second && score < 1) {
 		limit *= 2
 	}
 	if c.cfg.Window > 2*time.Second {
@@ -429,9 +429,9 @@ func (c *Controller) decide(s Sample) Decision {
 func (c *Controller) slowed(z, score float64) bool {
 	if c.post.coarse {
 		// The saturation is not known well enough to see a small loss of it.
-		return z > 2*certain && c.backoffs > 1
+		return false
 	}
-	return z > certain || score > certain+0.4
+	return z > certain || score > certain+0.2
 }
 
 // steer chooses the next rate.

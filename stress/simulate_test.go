@@ -1,0 +1,124 @@
+package stress
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/wxops/wxops/capacity"
+)
+
+// The quick part of the table; bench/stress holds all of it to the bars.
+func TestControllerKeepsItsBars(t *testing.T) {
+	r, err := Simulate(context.Background(), SimulateOptions{Methods: []string{"wxops"}, Scenarios: []string{"A", "C", "window", "hidden", "pause", "capped"}, Seeds: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range r.Rows {
+		t.Logf("%+v", x)
+		limit := 32.0 // four seeds; the median of twenty is below 20 s
+		if x.Scenario == "window" {
+			limit = 35
+		}
+		if x.Seconds > limit {
+			t.Errorf("%s took %.1f s, at most %.0f are allowed", x.Scenario, x.Seconds, limit)
+		}
+		if x.Violations > 0.005 || x.Peak > 1.12 {
+			t.Errorf("%s: %.2f %% missed the objective, peak %.2f of the truth", x.Scenario, 100*x.Violations, x.Peak)
+		}
+		if x.Scenario == "capped" {
+			if x.NoKnee != 1 || x.Error != nil {
+				t.Errorf("capped: no knee in %.0f %% of runs", 100*x.NoKnee)
+			}
+			continue
+		}
+		if x.Error == nil || *x.Error > 0.03 {
+			t.Errorf("%s: median error %v", x.Scenario, x.Error)
+		}
+		if x.Flagged > 0 {
+			t.Errorf("%s is called metastable", x.Scenario)
+		}
+	}
+}
+
+// Other services of the same kind than those of the table: no law may be made
+// for the table alone.
+func TestControllerOnServicesItWasNotMadeOn(t *testing.T) {
+	for _, x := range []struct {
+		name  string
+		s     station
+		bound string
+	}{
+		{"2 workers, 15 ms, cv 0.7", station{workers: 2, mean: 0.015, cv: 0.7}, "p99<=150ms"},
+		{"12 workers, 25 ms, cv 1", station{workers: 12, mean: 0.025, cv: 1}, "p99<=200ms"},
+		{"24 workers, 6 ms, contention", station{workers: 24, mean: 0.006, cv: 0.8, contention: 0.01}, "p99<=40ms"},
+	} {
+		sc := Scenario{Name: x.name, objective: x.bound, station: x.s}
+		bound, miss := sc.config().bound()
+		sc.Truth = bruteTruth(x.s, arrivals{}, bound, miss, 200, 2, 5)
+		var errs []float64
+		for seed := range uint64(3) {
+			o := sc.simulate(NewController(sc.config()), seed+1, 60*time.Second)
+			if o.verdict == capacity.VerdictMetastable {
+				t.Errorf("%s is called metastable", x.name)
+			}
+			errs = append(errs, math.Abs(o.estimate.PerSecond/sc.Truth-1))
+		}
+		if e := percentile(errs, 0.5); e > 0.05 {
+			t.Errorf("%s: truth %.0f/s, median error %.1f %%", x.name, sc.Truth, 100*e)
+		}
+	}
+}
+
+func TestEverySimulatedDecisionIsReplayed(t *testing.T) {
+	for _, sc := range Scenarios() {
+		if sc.Name != "D" && sc.Name != "C" {
+			continue
+		}
+		var log bytes.Buffer
+		r := NewRecorder(sc.config(), &log)
+		o := sc.simulate(r, 4, 60*time.Second)
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		got, err := Replay(&log)
+		if err != nil || got.Last.Verdict != o.verdict || got.Decisions < 10 {
+			t.Errorf("%s: replayed %d decisions to %q, want %q (%v)", sc.Name, got.Decisions, got.Last.Verdict, o.verdict, err)
+		}
+	}
+}
+
+func TestMetastableServiceIsNotGivenACapacity(t *testing.T) {
+	for _, sc := range Scenarios() {
+		if !sc.Unstable {
+			continue
+		}
+		flagged := 0
+		for seed := range uint64(4) {
+			o := sc.simulate(NewController(sc.config()), seed+1, 60*time.Second)
+			if o.verdict == capacity.VerdictMetastable {
+				flagged++
+				if o.estimate.PerSecond != 0 {
+					t.Errorf("seed %d: metastable with a capacity of %.0f/s", seed+1, o.estimate.PerSecond)
+				}
+			}
+		}
+		if flagged < 3 {
+			t.Errorf("%d of 4 runs are called metastable", flagged)
+		}
+	}
+}
+
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(`{"kind":"header","schema":"wxops/runlog/v1","config":{"objective":"p99<100ms"}}
+{"kind":"step","sample":{"end_nanoseconds":1000000000,"window_nanoseconds":1000000000,"offered_per_second":100,"throughput_per_second":100,"mean_seconds":0.01}}`))
+	f.Add([]byte(`{"kind":"watch"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 4096 {
+			return
+		}
+		_, _ = Replay(bytes.NewReader(b)) // must return
+	})
+}
