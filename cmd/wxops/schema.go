@@ -27,9 +27,8 @@ func kinds() []doc.Kind {
 		kindOffline,
 		kindForecast,
 		kindCapacity,
-		kindLoad, kindVerdict,
-		kindSlicePlan, kindSlices, kindSliceDrift, kindSliceCuts, kindOffline,
-		kindForecast, kindCapacity, kindPlan, kindReplay,
+		kindPlan,
+		kindReplay,
 	}
 }
 
