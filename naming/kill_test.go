@@ -85,7 +85,9 @@ func owner(address, state string) int {
 		fmt.Println("failed:", err)
 		return 1
 	}
-	fmt.Println("began")
+	if _, err = s.SetShare(ctx, 0.5); err == nil { // from here on a death leaves something to restore
+		fmt.Println("began")
+	}
 	for rng := rand.New(rand.NewSource(int64(os.Getpid()))); err == nil; {
 		select {
 		case <-crash:

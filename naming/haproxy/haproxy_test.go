@@ -36,3 +36,32 @@ func TestContract(t *testing.T) {
 		return open(t, haproxy.Config{Network: "unix", Address: h.Socket})
 	})
 }
+
+// The split of real requests follows the weights within 2 %.
+func TestRequestsFollowTheWeights(t *testing.T) {
+	h, backends := start(t, namingtest.Config{}, "a", "b", "c") // weight 1 each
+	reg := open(t, haproxy.Config{Network: "tcp", Address: h.API, Backends: []string{"checkout"}})
+	s, err := naming.Begin(t.Context(), reg, "checkout", "a", naming.Options{StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []float64{0.4, 0.55, 1. / 3} {
+		if _, err := s.SetShare(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		before := backends[0].Requests.Load()
+		const n = 2000
+		h.Get(n)
+		got := float64(backends[0].Requests.Load()-before) / n
+		t.Logf("share %.4f wanted, %.4f of %d requests served", want, got, n)
+		if got < want-0.02 || got > want+0.02 {
+			t.Errorf("a served %.4f of the requests, want %.4f", got, want)
+		}
+	}
+	if rep, err := s.Restore(t.Context()); err != nil || !rep.Clean() {
+		t.Errorf("Restore = %+v, %v", rep, err)
+	}
+	if w := namingtest.Weights(t, reg); w[0] != 1 || w[1] != 1 || w[2] != 1 {
+		t.Errorf("weights after the restore: %v", w)
+	}
+}
