@@ -17,7 +17,7 @@ func newStress(s *cli.IO) *cobra.Command {
 		RunE: cli.RequireSubcommand,
 	}
 	cmd.AddCommand(newStressDemo(s), newStressShift(s), newRestore(s, "wxops stress restore"))
-	cmd.AddCommand(newStressLoad(s), newStressGate(s), newStressReplay(s))
+	cmd.AddCommand(newStressLoad(s), newStressGate(s), newStressReplay(s), newStressReport(s))
 	cmd.AddCommand(newStressSimulate(s), newStressReplayLog(s))
 	return cmd
 }
