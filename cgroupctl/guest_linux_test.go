@@ -29,7 +29,7 @@ func guestBinary(t *testing.T) string {
 // boot runs tests in a guest and fails with its console when they fail.
 func boot(t *testing.T, g vmtest.Guest) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	r, err := vmtest.Boot(ctx, g)
 	if errors.Is(err, vmtest.ErrMissing) {

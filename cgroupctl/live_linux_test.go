@@ -35,7 +35,7 @@ offline: {name: offline, memory: 128M}
 func live(t *testing.T, body string) (tree *Tree, text string) {
 	t.Helper()
 	liveCount++
-	text = fmt.Sprintf("version: 1\nparent: wxopstest-%d-%d\ntimezone: UTC\nmachine: {reserve: {memory_min: 64MiB}}\n%s", os.Getpid(), liveCount, body)
+	text = fmt.Sprintf("version: 1\nparent: wxopstest-%d-%d\ntimezone: UTC\nmachine: {reserve: {memory_min: 64MiB}, overcommit: {cpu: 4.0}}\n%s", os.Getpid(), liveCount, body)
 	tree, err := liveTree(text)
 	if err == nil {
 		_, err = tree.Apply(context.Background(), ApplyOptions{})
@@ -95,12 +95,12 @@ func want(t *testing.T, tree *Tree, controller, slice, file, text string) {
 func TestLiveApplyWritesWhatTheFileSaysAndThenNothing(t *testing.T) {
 	tree, text := live(t, liveOnline)
 	if tree.host.Layout == V2 {
-		want(t, tree, "cpu", "web", "cpu.weight", "50")
+		want(t, tree, "cpu", "web", "cpu.weight", "500")
 		want(t, tree, "cpu", "web", "cpu.max", "50000 100000")
 		want(t, tree, "cpu", "web", "cpu.max.burst", "10000")
 		want(t, tree, "memory", "web", "memory.max", itoa(256<<20))
 		want(t, tree, "memory", "web", "memory.low", itoa(256<<20))
-		want(t, tree, "cpu", "batch", "cpu.weight", "20")
+		want(t, tree, "cpu", "batch", "cpu.weight", "200")
 		want(t, tree, "cpu", "batch", "cpu.max", "max 100000")
 		want(t, tree, "cpu", "offline", "cpu.idle", "1")
 		want(t, tree, "cpu", "offline", "cpu.weight", "0")
@@ -109,7 +109,7 @@ func TestLiveApplyWritesWhatTheFileSaysAndThenNothing(t *testing.T) {
 		want(t, tree, "memory", "offline", "memory.oom.group", "1")
 		want(t, tree, "cpu", "", "cpu.weight", "70")
 	} else {
-		want(t, tree, "cpu", "web", "cpu.shares", "512")
+		want(t, tree, "cpu", "web", "cpu.shares", "5120")
 		want(t, tree, "cpu", "web", "cpu.cfs_quota_us", "50000")
 		want(t, tree, "cpu", "web", "cpu.cfs_burst_us", "10000")
 		want(t, tree, "memory", "web", "memory.limit_in_bytes", itoa(256<<20))

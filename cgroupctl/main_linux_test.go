@@ -70,6 +70,8 @@ func helper(mode string, args []string) {
 		}
 		_, _ = c.Read(make([]byte, 1)) // the end of the stream
 		helper(args[1], args[2:])
+	case "serve":
+		serve()
 	case "burst": // the same as grow, but nobody hears of its end
 		hold(args)
 	default:

@@ -49,13 +49,20 @@ const (
 	rankLimit      // widened from the top down, narrowed from the bottom up
 )
 
-// weightOf is the v2 weight of a share of CPU: 100, the kernel's default, for
-// one core; within the kernel's range of 1 to 10000.
-func weightOf(milliCPU int64) int64 { return min(max(milliCPU/10, 1), 10000) }
-
-// sharesOf is the v1 weight: 1024, the kernel's default, for one core; within
-// the kernel's range of 2 to 262144.
-func sharesOf(milliCPU int64) int64 { return min(max(milliCPU*1024/1000, 2), 262144) }
+// Weights: one core is the kernel's default of 100 on v2 and 1024 on v1 for the
+// parent, which stands beside groups that wxops does not know. Slices stand
+// beside each other only, where ratios count, and have ten times as much: the
+// fair scheduler charges run time by the inverse of the weight, so that a heavy
+// slice runs ten times longer before it owes a tick of 4 ms to an idle group
+// (measured: docs/formulas.md). Beyond ten cores a weight would pass the v2
+// maximum of 10000; then every slice of the tree has a tenth.
+func (t *Tree) weights(g group) (v1, v2 int64) {
+	m, factor := t.weightMilliCPU(g), int64(1)
+	if g.online != nil && !slices.ContainsFunc(t.spec.Online, func(o Slice) bool { return o.Shape.MilliCPU > 10000 }) {
+		factor = 10
+	}
+	return min(max(factor*m*1024/1000, 2), 262144), min(max(factor*m/10, 1), 10000)
+}
 
 // groups returns the parent and every slice, the parent first.
 func (t *Tree) groups() []group {
@@ -110,13 +117,14 @@ func (t *Tree) settingsV1(h Hierarchy, g group) []setting {
 	}
 	if h.has("cpu") {
 		quota, burst := g.quota()
+		shares, _ := t.weights(g)
 		switch {
 		case g.offline != nil:
 			add("cpu.shares", "2", "1024", false, rankPlain)
 			add("cpu.idle", "1", "0", true, rankPlain)
 		default:
 			add("cpu.idle", "0", "0", true, rankPlain)
-			add("cpu.shares", itoa(sharesOf(t.weightMilliCPU(g))), "1024", false, rankPlain)
+			add("cpu.shares", itoa(shares), "1024", false, rankPlain)
 			add("cpu.cfs_period_us", itoa(period), itoa(period), false, rankPlain)
 			add("cpu.cfs_quota_us", itoa(quota), "-1", false, rankLimit)
 			add("cpu.cfs_burst_us", itoa(burst), "0", true, rankPlain)
@@ -150,6 +158,7 @@ func (t *Tree) settingsV2(h Hierarchy, g group) []setting {
 		out = append(out, setting{file, want, def, optional, r})
 	}
 	quota, burst := g.quota()
+	_, weight := t.weights(g)
 	text := "max " + itoa(period)
 	if quota > 0 {
 		text = itoa(quota) + " " + itoa(period)
@@ -159,7 +168,7 @@ func (t *Tree) settingsV2(h Hierarchy, g group) []setting {
 		add("cpu.idle", "1", "0", true, rankPlain)
 	} else {
 		add("cpu.idle", "0", "0", true, rankPlain)
-		add("cpu.weight", itoa(weightOf(t.weightMilliCPU(g))), "100", false, rankPlain)
+		add("cpu.weight", itoa(weight), "100", false, rankPlain)
 		add("cpu.max", text, "max "+itoa(period), false, rankLimit)
 		add("cpu.max.burst", itoa(burst), "0", true, rankPlain)
 	}

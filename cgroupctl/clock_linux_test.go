@@ -1,0 +1,289 @@
+package cgroupctl
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wxops/wxops/internal/vmtest"
+)
+
+// Tests named TestClock measure shares of CPU. They run only in a guest whose
+// clock counts instructions; elsewhere they return at once.
+
+func onClock() bool { return os.Getenv("WXOPS_CLOCK") == "1" }
+
+// TestGuestsOnTheClock boots them.
+func TestGuestsOnTheClock(t *testing.T) {
+	if os.Getenv("WXOPS_GUEST") != "" {
+		return
+	}
+	bin := guestBinary(t)
+	for _, c := range []struct{ layout, tests string }{{"v2", "^TestClock"}, {"hybrid", "^TestClockLimits"}} {
+		t.Run(c.layout, func(t *testing.T) {
+			boot(t, vmtest.Guest{
+				Binary: bin, Layout: c.layout, Deterministic: true, Env: []string{"WXOPS_CLOCK=1"},
+				Args: []string{"-test.v", "-test.run=" + c.tests, "-test.timeout=7m"},
+			})
+		})
+	}
+}
+
+func cpuOf(t *testing.T, tree *Tree, slice string) time.Duration {
+	t.Helper()
+	h, ok := tree.host.hierarchy("cpuacct")
+	if !ok {
+		h, _ = tree.host.hierarchy("cpu")
+	}
+	used, ok := cpuUsed(tree.host.FS, h, tree.folder(h, slice))
+	if !ok {
+		t.Fatalf("no CPU use of slice %s", slice)
+	}
+	return used
+}
+
+// share returns the cores that a slice uses over a time.
+func share(t *testing.T, tree *Tree, slice string, over time.Duration) float64 {
+	t.Helper()
+	at, used := time.Now(), cpuOf(t, tree, slice)
+	<-time.After(over - time.Since(at))
+	return (cpuOf(t, tree, slice) - used).Seconds() / time.Since(at).Seconds()
+}
+
+func TestClockLimitsAreExact(t *testing.T) {
+	if !onClock() {
+		return
+	}
+	tree, text := live(t, "online: [{name: web, shape: 500m256M, ceiling: 1.0}]\n")
+	spawnIn(t, tree, "web", "spin", "1")
+	for _, limit := range []float64{0.25, 0.5, 0.8} {
+		next, err := liveTree(strings.Replace(text, "ceiling: 1.0", fmt.Sprintf("ceiling: %g", limit/0.5), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(t, next)
+		<-time.After(300 * time.Millisecond) // three periods under the new limit
+		got := share(t, tree, "web", 5*time.Second)
+		t.Logf("limit %.2f cores: used %.4f over 5 s, error %.2f %%", limit, got, 100*(got/limit-1))
+		if err := got/limit - 1; err > 0.005 || err < -0.005 {
+			t.Errorf("limit %.2f cores: used %.4f, error %.2f %% is above 0.5 %%", limit, got, 100*err)
+		}
+	}
+}
+
+// On the host only one side can be held: other work takes CPU away, but a slice
+// never has more than its limit.
+func TestLiveLimitsAreNeverPassed(t *testing.T) {
+	tree, text := live(t, "online: [{name: web, shape: 2C256M, mode: shared, ceiling: 1.0}]\n")
+	spawnIn(t, tree, "web", "spin", "3")
+	for _, limit := range []float64{0.5, 1, 2} {
+		next, err := liveTree(strings.Replace(text, "ceiling: 1.0", fmt.Sprintf("ceiling: %g", limit/2), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(t, next)
+		<-time.After(300 * time.Millisecond)
+		over := time.Duration(rounds(5, 1)) * time.Second
+		got := share(t, tree, "web", over)
+		t.Logf("limit %.1f cores: used %.4f over %s", limit, got, over)
+		// A period that is cut by the end of the measurement may count in full.
+		if most := limit * (1.01 + 0.1/over.Seconds()); got > most {
+			t.Errorf("limit %.1f cores: used %.4f, at most %.4f", limit, got, most)
+		}
+	}
+}
+
+// serve is an online service in one process: requests arrive at random moments
+// at 30 per second, each takes 8 ms of CPU. That is long because the guest's clock
+// gives an instruction 8 ns: a switch between two processes costs 0.3 ms there.
+// It prints the median and the 99th
+// percentile of response times of each phase it is asked for on standard input.
+func serve() {
+	runtime.LockOSThread()
+	in := bufio.NewReader(os.Stdin)
+	fmt.Println("ready")
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		seconds, _ := strconv.Atoi(strings.TrimSpace(line))
+		rng := rand.New(rand.NewPCG(3, 4)) // the same arrivals in each phase
+		begin := time.Now()
+		var took []time.Duration
+		for due := time.Duration(0); due < time.Duration(seconds)*time.Second; due += time.Duration(rng.ExpFloat64() * 33e6) {
+			if early := due - time.Since(begin); early > 0 {
+				ts := unix.NsecToTimespec(int64(early))
+				_ = unix.Nanosleep(&ts, nil)
+			}
+			for end := threadTime() + 8*time.Millisecond; threadTime() < end; {
+			}
+			took = append(took, time.Since(begin)-due)
+		}
+		slices.Sort(took)
+		fmt.Println(took[len(took)/2].Nanoseconds(), took[len(took)*99/100].Nanoseconds())
+	}
+}
+
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		panic(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// service runs serve in a slice and returns how to ask it for a phase.
+func service(t *testing.T, tree *Tree, slice string) func(seconds int) (p50, p99 time.Duration) {
+	t.Helper()
+	c := helperCommand("serve")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(pipe)
+	c.SysProcAttr.Setsid = true
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	if _, err := out.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tree.Attach(context.Background(), slice, []int{c.Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
+	return func(seconds int) (time.Duration, time.Duration) {
+		fmt.Fprintln(in, seconds)
+		var a, b int64
+		if _, err := fmt.Fscan(out, &a, &b); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(a), time.Duration(b)
+	}
+}
+
+const soakSpec = `online:
+  - {name: web, shape: 900m64M, mode: shared}
+  - {name: rival, shape: 900m64M, mode: shared}
+offline: {name: offline, memory: 64M}
+`
+
+// TestClockOfflineSoaksWithoutHarm runs an online service alone, beside offline
+// work, and beside the same work at equal weight, in five rounds.
+func TestClockOfflineSoaksWithoutHarm(t *testing.T) {
+	if !onClock() {
+		return
+	}
+	tree, _ := live(t, soakSpec)
+	phase := service(t, tree, "web")
+	stopped := func(slice string) (run func(bool)) {
+		c := spawnIn(t, tree, slice, "spin", "1")
+		run = func(on bool) {
+			s := syscall.SIGSTOP
+			if on {
+				s = syscall.SIGCONT
+			}
+			if err := syscall.Kill(c.pid, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(false)
+		return run
+	}
+	offline, rival := stopped("offline"), stopped("rival")
+	var p50, p99 [3][]float64
+	var soak []float64
+	for range 5 {
+		for kind, run := range []func(bool){func(bool) {}, offline, rival} {
+			run(true)
+			at, web, off := time.Now(), cpuOf(t, tree, "web"), cpuOf(t, tree, "offline")
+			a, b := phase(2)
+			wall := time.Since(at)
+			if kind == 1 {
+				idle := wall - (cpuOf(t, tree, "web") - web)
+				soak = append(soak, (cpuOf(t, tree, "offline")-off).Seconds()/idle.Seconds())
+			}
+			run(false)
+			p50[kind] = append(p50[kind], float64(a))
+			p99[kind] = append(p99[kind], float64(b))
+		}
+	}
+	median := func(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
+	got := [4]float64{median(p50[1]) / median(p50[0]), median(p99[1]) / median(p99[0]), median(p99[2]) / median(p99[0]), median(soak)}
+	t.Logf("alone p50 %.2f ms, p99 %.2f ms; beside offline work p50 %.3f x, p99 %.3f x; at equal weight p99 %.2f x; %.1f %% of idle CPU soaked",
+		median(p50[0])/1e6, median(p99[0])/1e6, got[0], got[1], got[2], 100*got[3])
+	if got[0] > 1.05 || got[1] > 1.10 {
+		t.Errorf("offline work slows the service down: p50 %.3f x, p99 %.3f x", got[0], got[1])
+	}
+	if got[2] < 1.5 {
+		t.Errorf("equal weight shows only %.2f x: the measurement would not see harm", got[2])
+	}
+	if got[3] < 0.95 {
+		t.Errorf("only %.1f %% of what was idle is used", 100*got[3])
+	}
+}
+
+// TestClockOfflineYieldsWithinASecond starts online work under the controller
+// and waits until offline work is below its target.
+func TestClockOfflineYieldsWithinASecond(t *testing.T) {
+	if !onClock() {
+		return
+	}
+	tree, _ := live(t, "online: [{name: web, shape: 500m64M, ceiling: 1.0}]\noffline: {name: offline, memory: 64M}\n"+
+		`windows: [{name: all, from: "00:00", to: "24:00", rule: throttled}]`+"\n")
+	spawnIn(t, tree, "offline", "spin", "1")
+	online := spawnIn(t, tree, "web", "spin", "1")
+	if err := syscall.Kill(online.pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- tree.RunOffline(ctx, func(Event) {}) }()
+	before := 0.0
+	for range 16 { // until the limit no longer rises
+		now := share(t, tree, "offline", 500*time.Millisecond)
+		if now > 0.2 && now < before+0.01 {
+			break
+		}
+		before = now
+	}
+	if before < 0.5 {
+		t.Errorf("offline work got %.2f cores of an idle machine", before)
+	}
+	if err := syscall.Kill(online.pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	// The burst takes half of the core: 0.65 - 0.5 - 0.05 is left.
+	const target = 0.10
+	var last time.Duration
+	for time.Since(at) < 2500*time.Millisecond {
+		if share(t, tree, "offline", 100*time.Millisecond) > target+0.03 {
+			last = time.Since(at)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	t.Logf("offline work had %.2f cores and was below its target %s after the burst began", before, last)
+	if last > time.Second {
+		t.Errorf("offline work was above its target until %s after the burst, want at most 1 s", last)
+	}
+}
