@@ -42,10 +42,18 @@ func (l *linter) same(g *group, classes []*class, spoken map[string]bool) {
 			}
 		}
 	}
+	total := 0
+	for _, c := range classes {
+		total += len(c.members)
+	}
 	for _, k := range order {
 		f := found[k]
 		slices.Sort(f.Paths)
 		f.Paths = slices.Compact(f.Paths)
+		// What only some copies have is a difference, and reported as one.
+		if (k.rule == "WX301" || k.rule == "WX601") && 2*len(f.Paths) <= total {
+			continue
+		}
 		f.Places = len(f.Paths)
 		l.add(*f)
 	}
@@ -73,7 +81,7 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 			return "WX601", h.value, fmt.Sprintf("%s: key %s holds the address %s; ask the name service instead", at, h.key, h.value)
 		}
 	case hitEnv:
-		if differs {
+		if differs || !slices.ContainsFunc(g.members, func(m member) bool { return m.spot.env != "" }) {
 			return "", "", ""
 		}
 		for _, m := range mentions(h.value, l.opt.envWords) {

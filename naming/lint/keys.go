@@ -397,6 +397,7 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 	if len(d.envMembers) == 0 {
 		return
 	}
+	l.wrongInside(g, k, d.envMembers, node)
 	wrong, own := l.envValues(classes, d, node)
 	if len(wrong) > 0 {
 		f := l.keyFinding("WX303", g, k, wrong, node)
@@ -416,8 +417,10 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 	left := slices.DeleteFunc(slices.Clone(d.envMembers), func(m member) bool {
 		return slices.ContainsFunc(wrong, func(w member) bool { return w.entry == m.entry })
 	})
-	if d.tied && len(wrong) == 0 {
-		l.byEnvironment(g, k, left, node)
+	if d.tied {
+		if len(wrong) == 0 {
+			l.byEnvironment(g, k, left, node)
+		}
 		return
 	}
 	rule := "WX102"

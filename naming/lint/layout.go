@@ -252,7 +252,7 @@ func (p *placer) markEnvs() {
 			for _, c := range append(words, others...) {
 				p.envDir[c] = true
 			}
-		case len(words) >= 2:
+		case len(words) >= 2 && (container || p.alike(words) || slices.ContainsFunc(words, p.numbered)):
 			for _, c := range words {
 				p.envDir[c] = true
 			}
@@ -466,6 +466,9 @@ func (p *placer) parentOfEnv(f int32) int32 {
 // join adds a file to the group of its service, version and path.
 func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 	name := p.t.entries[e].name
+	if strings.HasPrefix(s.layout, "ansible inventories") && s.below == "" && (name == "hosts" || strings.HasPrefix(name, "hosts.") || strings.HasPrefix(name, "inventory")) {
+		return // it lists what the environment is made of, so it differs by nature
+	}
 	if s.instance != "" {
 		name = p.withoutInstance(name, s)
 	}

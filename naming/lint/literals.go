@@ -111,6 +111,44 @@ func (l *linter) ordinals(members []member, node func(member) *format.Node) bool
 	return len(seen) >= 2
 }
 
+// wrongInside reports values below a key that only some environments have and
+// that name another environment: the presence of the key is one fact, where it
+// points at another.
+func (l *linter) wrongInside(g *group, k *keyDiff, members []member, node func(member) *format.Node) {
+	for _, m := range members {
+		n := node(m)
+		if n == nil || n.Kind == format.Scalar || m.spot.env == "" {
+			continue
+		}
+		leaves(&format.Document{Root: n}, func(path, value string, line int32) {
+			if names, other := l.envsNamed(m, value); !other || names {
+				return
+			}
+			full := joinPath(k.path, path)
+			f := l.about("WX303", g, []member{m}, full)
+			f.Line, f.Column = int(line), 1
+			f.Message = fmt.Sprintf("%s: key %s of %s is %s in %s and names another environment", g.rel, full, g.service, shorten(value, 60), m.spot.label())
+			l.add(f)
+		})
+	}
+}
+
+// envsNamed reports whether a value names the environment of its member, and
+// whether it names another one of the tree.
+func (l *linter) envsNamed(m member, value string) (own, other bool) {
+	class := envClass(m.spot.env)
+	for _, mention := range mentions(value, l.opt.envWords) {
+		switch {
+		case !standsAlone(value, mention):
+		case mention.class == class:
+			own = true
+		case l.classes[mention.class] && !(standsForProd[class] && mention.class == "prod"):
+			other = true
+		}
+	}
+	return own, other
+}
+
 // envValues finds the members whose value names an environment: another one
 // (wrong), or their own.
 func (l *linter) envValues(classes []*class, d deviation, node func(member) *format.Node) (wrong, own []member) {
@@ -120,17 +158,7 @@ func (l *linter) envValues(classes []*class, d deviation, node func(member) *for
 			if n == nil || n.Kind != format.Scalar || m.spot.env == "" || d.byEnv[m.spot.env] != nodeText(n) {
 				continue
 			}
-			class := envClass(m.spot.env)
-			names, other := false, false
-			for _, mention := range mentions(n.Value, l.opt.envWords) {
-				switch {
-				case !standsAlone(n.Value, mention):
-				case mention.class == class:
-					names = true
-				case l.classes[mention.class] && !(standsForProd[class] && mention.class == "prod"):
-					other = true
-				}
-			}
+			names, other := l.envsNamed(m, n.Value)
 			switch {
 			case names:
 				own = append(own, m)

@@ -2,6 +2,7 @@ package format
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -171,6 +172,13 @@ func (w *walker) identified(a, b []*Node, aid, bid []string) {
 	at := map[string]int{}
 	for j, id := range bid {
 		at[id] = j
+	}
+	if len(a) == len(b) && !slices.ContainsFunc(aid, func(id string) bool { _, ok := at[id]; return ok }) {
+		// Nothing has the same identity: the identity itself is what differs.
+		for i := range a {
+			w.in("["+strconv.Itoa(i)+"]", func() { w.node(a[i], b[i]) })
+		}
+		return
 	}
 	last, moved := -1, false
 	matched := map[string]bool{}
