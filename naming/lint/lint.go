@@ -107,9 +107,9 @@ type Options struct {
 	Ordered        []string      // globs of key paths whose list order counts
 	Ignore         []string      // patterns with .gitignore meaning
 	Suppress       []Suppression
-	Today          time.Time // for expiry; zero: nothing expires
-	Workers        int       // readers; 0: one for each core
-	Progress       func(done, total int)
+	Today          time.Time             // for expiry; zero: nothing expires
+	Workers        int                   // readers; 0: one for each core
+	Progress       func(done, total int) `json:"-"`
 
 	// Changed, if not nil, limits findings to groups with one of these paths.
 	Changed map[string]bool
