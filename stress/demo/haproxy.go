@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -120,6 +121,24 @@ func (h *HAProxy) stop(s os.Signal) error {
 func (h *HAProxy) Restart(ctx context.Context) error {
 	_ = h.stop(os.Kill) // it may be gone already
 	return h.start(ctx)
+}
+
+// Command carries out one command of the runtime API. What HAProxy answers is
+// an error: the commands that change something answer nothing.
+func (h *HAProxy) Command(ctx context.Context, command string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", h.Socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(command + "\n")); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if text := strings.TrimSpace(string(answer)); err == nil && text != "" {
+		err = fmt.Errorf("haproxy: %s: %s", command, text)
+	}
+	return err
 }
 
 // Close stops the process.
