@@ -37,6 +37,9 @@ func (p *points) even(name string, o ReadOptions) (Series, []Warning, error) {
 	if o.Counter {
 		p.rate(warn)
 	}
+	if p.blank == len(p.at) {
+		return Series{}, warnings, errors.New("no two values to take a rate between")
+	}
 	if p.blank > 0 {
 		warn("blank", "%d of %d values are missing and filled from the season before", p.blank, len(p.at))
 	}
@@ -89,7 +92,6 @@ func (p *points) Swap(i, j int) {
 func (p *points) rate(warn func(kind, format string, args ...any)) {
 	resets := 0
 	last := -1
-	n := 0
 	for i := range p.at {
 		if math.IsNaN(p.value[i]) {
 			continue
@@ -104,13 +106,9 @@ func (p *points) rate(warn func(kind, format string, args ...any)) {
 			if p.clock {
 				seconds /= 1e9
 			}
-			v := rise / seconds
-			if i < len(p.at) {
-				p.value[last] = v // the rate over the span belongs to its beginning
-			}
+			p.value[last] = finiteOrNaN(rise / seconds) // the rate over the span belongs to its beginning
 		}
 		last = i
-		n++
 	}
 	if last >= 0 {
 		p.at, p.value = p.at[:last], p.value[:last]
@@ -199,7 +197,7 @@ func (p *points) grid(s Series, step int64, warn func(kind, format string, args 
 			continue
 		}
 		run = 0
-		s.Values[k] /= float64(count[k])
+		s.Values[k] = finiteOrNaN(s.Values[k] / float64(count[k]))
 	}
 	if shared > 0 {
 		warn("step", "%d points share a step of %s with another; their mean counts", shared, stepText(step, p.clock))
@@ -237,4 +235,11 @@ func stepText(step int64, clock bool) string {
 		return fmt.Sprint(step)
 	}
 	return time.Duration(step).String()
+}
+
+func finiteOrNaN(v float64) float64 {
+	if math.IsInf(v, 0) {
+		return math.NaN()
+	}
+	return v
 }
