@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -129,6 +131,48 @@ func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
 // about 370 requests a second.
 func liveService() demo.Service { return demo.Choose(0, false) }
 
+// measured carries out a measurement until the machine lets it: a pause of all
+// processes for longer than tolerated (another tenant of the host, a suspended
+// guest) is a queue at the instance that its law does not know, so what was
+// measured then says nothing. The attempts that were disturbed are logged; the
+// problems of the first that was not, or of the last, are the result.
+func measured(t *testing.T, attempt func() (problems []string)) {
+	t.Helper()
+	const tries, tolerated = 5, 100 * time.Millisecond
+	for n := 1; ; n++ {
+		done := make(chan struct{})
+		pause := make(chan time.Duration)
+		go func() {
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			last, longest := time.Now(), time.Duration(0)
+			for {
+				select {
+				case <-tick.C:
+					now := time.Now()
+					longest = max(longest, now.Sub(last))
+					last = now
+				case <-done:
+					pause <- longest
+					return
+				}
+			}
+		}()
+		problems := attempt()
+		close(done)
+		longest := <-pause
+		switch {
+		case len(problems) == 0:
+			return
+		case longest > tolerated && n < tries:
+			t.Logf("attempt %d: the machine paused for %s; once more after: %s", n, longest, strings.Join(problems, "; "))
+		default:
+			t.Errorf("attempt %d, longest pause of the machine %s:\n%s", n, longest, strings.Join(problems, "\n"))
+			return
+		}
+	}
+}
+
 // TestShiftFindsCapacityOnHAProxy compares the verdict with the truth found by
 // brute force, and counts the harm at the instance itself.
 func TestShiftFindsCapacityOnHAProxy(t *testing.T) {
@@ -150,44 +194,54 @@ func TestShiftFindsCapacityOnHAProxy(t *testing.T) {
 			if tc.metrics {
 				flags = []string{"--metrics", s.instances[0].MetricsURL(), "--queue-wait-metric", demo.QueueWaitMetric, "--backlog-metric", demo.BacklogMetric}
 			}
-			begin := time.Now()
-			cmd := s.shift(flags...)
-			c, code := s.run(t, cmd)
-			took := time.Since(begin)
-			used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-			if code != 0 || c.Verdict != capacity.VerdictOK || !c.Capacity.Found {
-				t.Fatalf("exit %d, verdict %s: %s", code, c.Verdict, c.Reason)
-			}
-			tally, err := s.instances[0].Tally(begin, time.Now(), service.Bound)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := *c.Capacity.PerSecond
-			t.Logf("capacity %.0f (%.0f to %.0f), truth %.0f: %+.1f %%; %.1f s; harm %.2f %% said, %.2f %% counted; peak %.2f; %.2f cores",
-				got, *c.Capacity.Low, *c.Capacity.High, truth, 100*(got/truth-1), took.Seconds(),
-				100*c.Test.ViolationRatio, 100*tally.Ratio(), c.Test.PeakPerSecond/truth, used.Seconds()/took.Seconds())
-			if math.Abs(got/truth-1) > tc.tolerance {
-				t.Errorf("capacity %.0f is %.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
-			}
-			if took > 25*time.Second {
-				t.Errorf("it took %s", took)
-			}
-			if tally.Ratio() > 0.01 {
-				t.Errorf("%.2f %% of the requests of the instance missed the objective or failed", 100*tally.Ratio())
-			}
+			measured(t, func() (problems []string) {
+				return s.findCapacity(t, s.shift(flags...), truth, tc.tolerance)
+			})
 			if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Errorf("weights %v before, %v after", before, after)
 			}
-			for _, peer := range s.instances[1:] {
-				if p, err := peer.Tally(begin, time.Now(), service.Bound); err != nil || p.Ratio() > 0.01 {
-					t.Errorf("peer %s: %.2f %% missed the objective (%v)", peer.Name(), 100*p.Ratio(), err)
-				}
-			}
-			if used > took/2 {
-				t.Errorf("wxops used %s of CPU in %s", used, took)
-			}
 		})
 	}
+}
+
+// findCapacity carries out one test and says what is wrong with its result.
+func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float64) (problems []string) {
+	t.Helper()
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	begin := time.Now()
+	c, code := s.run(t, cmd)
+	took := time.Since(begin)
+	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if code != 0 || c.Verdict != capacity.VerdictOK || !c.Capacity.Found {
+		wrong("exit %d, verdict %s: %s", code, c.Verdict, c.Reason)
+		return problems
+	}
+	tally, err := s.instances[0].Tally(begin, time.Now(), s.service.Bound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := *c.Capacity.PerSecond
+	t.Logf("capacity %.0f (%.0f to %.0f), truth %.0f: %+.1f %%; %.1f s; harm %.2f %% said, %.2f %% counted; peak %.2f; %.2f cores",
+		got, *c.Capacity.Low, *c.Capacity.High, truth, 100*(got/truth-1), took.Seconds(),
+		100*c.Test.ViolationRatio, 100*tally.Ratio(), c.Test.PeakPerSecond/truth, used.Seconds()/took.Seconds())
+	if math.Abs(got/truth-1) > tolerance {
+		wrong("capacity %.0f is %+.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
+	}
+	if took > 25*time.Second {
+		wrong("it took %s", took)
+	}
+	if tally.Ratio() > 0.01 {
+		wrong("%.2f %% of the requests of the instance missed the objective or failed", 100*tally.Ratio())
+	}
+	for _, peer := range s.instances[1:] {
+		if p, err := peer.Tally(begin, time.Now(), s.service.Bound); err != nil || p.Ratio() > 0.01 {
+			wrong("peer %s: %.2f %% missed the objective (%v)", peer.Name(), 100*p.Ratio(), err)
+		}
+	}
+	if used > took/2 {
+		wrong("wxops used %s of CPU in %s", used, took)
+	}
+	return problems
 }
 
 // begin starts cmd and waits until HAProxy gives the tested instance another
@@ -217,6 +271,47 @@ func (s *site) begin(t *testing.T, base []naming.Weight, start func() *exec.Cmd)
 	}
 	t.Fatal("five tests ended before they changed a weight")
 	return nil
+}
+
+// TestShiftSaysHowFarItCouldGo caps the share below the knee: the verdict is
+// no-knee, with the highest rate that was held as the lower bound.
+func TestShiftSaysHowFarItCouldGo(t *testing.T) {
+	service := liveService()
+	s := startSite(t, service, 100)
+	reach := 0.4 * service.Rate
+	measured(t, func() (problems []string) {
+		c, code := s.run(t, s.shift("--metrics", s.instances[0].MetricsURL(), "--max-share", "0.4"))
+		if code != 0 || c.Verdict != capacity.VerdictNoKnee || c.Capacity.Found || c.Capacity.PerSecond != nil {
+			return []string{fmt.Sprintf("exit %d, verdict %s, found %v: %s", code, c.Verdict, c.Capacity.Found, c.Reason)}
+		}
+		if low := c.Capacity.Low; low == nil || *low < 0.85*reach || *low > 1.15*reach {
+			problems = append(problems, fmt.Sprintf("lower bound %v, the reach was %.0f", low, reach))
+		}
+		return problems
+	})
+}
+
+// TestShiftNeedsTraffic stresses an instance that nobody calls.
+func TestShiftNeedsTraffic(t *testing.T) {
+	in, err := demo.StartInstance("checkout/a", liveService().Law, liveService().Bound, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	names := filepath.Join(t.TempDir(), "names.yaml")
+	text := fmt.Sprintf("services:\n  checkout:\n    instances:\n      a: {address: %q, weight: 1}\n      b: {address: %q, weight: 1}\n", in.Addr(), in.Addr())
+	if err := os.WriteFile(names, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("wxops", "stress", "shift", "checkout/a", "--names", "file:"+names, "--slo", "p99<50ms", "--metrics", in.MetricsURL())
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 3 || !bytes.Contains(out, []byte("no traffic reaches checkout/a")) {
+		t.Errorf("exit %d (%v):\n%s", cmd.ProcessState.ExitCode(), err, out)
+	}
+	if after, err := os.ReadFile(names); err != nil || string(after) != text {
+		t.Errorf("the names changed (%v):\n%s", err, after)
+	}
 }
 
 // restored returns how long it took until HAProxy had the base weights again,

@@ -162,6 +162,9 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 	if err != nil {
 		return none, namesError("find "+id, f.names, err)
 	}
+	if err := naming.Fit(of, at); err != nil { // before anything is opened; Begin looks again under its lock
+		return none, namesError("test "+id, f.names, err)
+	}
 	p := probes{flags: f, config: config, target: of[at]}
 	defer p.close()
 	if err := p.open(ctx, registry, guardRegistry); err != nil {
@@ -339,9 +342,6 @@ func metricsError(url string, err error) error {
 
 // dryRun reads one window and says what a test would do.
 func dryRun(ctx context.Context, s *cli.IO, of []naming.Instance, at int, p probes) error {
-	if err := naming.Fit(of, at); err != nil {
-		return namesError("test "+of[at].ID(), p.flags.names, err)
-	}
 	meter := stress.NewMeter(time.Now(), 2*time.Second, time.Now, p.sources...)
 	var sample stress.Sample
 	var states []stress.SignalState
