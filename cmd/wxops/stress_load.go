@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ type loadFlags struct {
 	slo                          string
 	out                          string
 	maxRate                      float64
+	targets, hlog                string
+	production                   bool
 }
 
 func (f *loadFlags) add(cmd *cobra.Command) {
@@ -68,6 +71,10 @@ func (f *loadFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.tag, "tag", "", "header 'Name=value' that marks every request as a test")
 	fl.BoolVar(&f.portable, "portable", false, "use the portable engine")
 	fl.IntVar(&f.workers, "workers", 0, "threads that send (default: as many as the rate needs)")
+	fl.StringVarP(&f.targets, "targets", "T", "", "file of requests in a format of vegeta, instead of the URL's path")
+	fl.StringVar(&f.hlog, "hlog", "", "write the histogram of each interval to this .hlog file")
+	fl.BoolVar(&f.production, "production", false, "the URL is in production: needs --tag, --threshold, --max-rate")
+	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
 	fl.StringVarP(&f.duration, "z", "z", "", "alias of --duration")
 	fl.StringVarP(&f.rate, "q", "q", "max", "alias of --rate")
 	for _, hidden := range []string{"z", "q", "portable", "workers"} {
@@ -112,7 +119,6 @@ itself was the limit.`,
 	fl := cmd.Flags()
 	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (60s)")
 	fl.StringVar(&f.slo, "slo", "", "objective of --find-max, as 'p99<50ms,errors<0.1%'")
-	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
 	fl.StringVar(&f.out, "out", "", "also write the document to this file")
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
 	return cmd
@@ -167,8 +173,65 @@ func (f *loadFlags) options(ctx context.Context, s *cli.IO, rawURL string) (load
 		}
 	}
 	o.Targets = []load.Target{t}
+	if f.targets != "" {
+		if o.Targets, err = readTargets(f.targets, t); err != nil {
+			return o, nil, err
+		}
+	}
 	terms, err := parseThresholds(f.thresholds)
-	return o, terms, err
+	if err != nil {
+		return o, nil, err
+	}
+	return o, terms, f.checkProduction(o, terms)
+}
+
+// checkProduction refuses a run against production that could do harm unseen.
+func (f *loadFlags) checkProduction(o load.Options, terms []capacity.Term) error {
+	peak := 0.0
+	for _, x := range o.Stages {
+		peak = max(peak, x.From, x.To)
+	}
+	if f.maxRate > 0 && peak > f.maxRate {
+		return cli.Usagef("the rate reaches %s/s, --max-rate is %s/s", perSecond(peak), perSecond(f.maxRate))
+	}
+	if !f.production {
+		return nil
+	}
+	var missing []string
+	if f.tag == "" {
+		missing = append(missing, "a tag (--tag X-Stress-Run=ID)")
+	}
+	if len(terms) == 0 {
+		missing = append(missing, "a guard (--threshold 'p99<200ms')")
+	}
+	if f.maxRate <= 0 || len(o.Stages) == 0 && !f.findMax {
+		missing = append(missing, "a rate (-r) and its ceiling (--max-rate)")
+	}
+	if len(missing) > 0 {
+		return cli.Usagef("--production needs %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func readTargets(path string, base load.Target) ([]load.Target, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, cli.Usagef("targets cannot be read").WithCause(err)
+	}
+	defer file.Close()
+	targets, err := load.ReadTargets(file, base.URL, filepath.Dir(path))
+	if err != nil {
+		return nil, cli.Usagef("targets %s cannot be read", path).WithCause(err)
+	}
+	for i := range targets {
+		if targets[i].Header == nil {
+			targets[i].Header = map[string][]string{}
+		}
+		for k, v := range base.Header {
+			targets[i].Header[k] = v
+		}
+	}
+	return targets, nil
 }
 
 // schedule reads rate, ramp, stages and duration.
@@ -305,13 +368,22 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 		}
 	}
 	show := showLoad(s, &o, terms, f.plain)
+	guard := &production{terms: terms}
+	closeLog, err := f.watchers(s, out, &o, guard)
+	if err != nil {
+		return err
+	}
 	g, err := load.Start(ctx, o)
 	if err != nil {
 		return startError(err, o)
 	}
+	guard.guard(g.Stop)
 	end := show(g)
 	r := g.Wait()
 	end()
+	if err := closeLog(); err != nil {
+		return cli.Failf("the histogram log is not complete").WithCause(err)
+	}
 	d := r.Report(terms)
 	d.Tag = f.tag
 	d.Connections.Prewarmed, d.Connections.Max = g.Pool()
@@ -327,13 +399,16 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	if interrupted && d.Verdict == load.VerdictValid {
 		d.Verdict, d.Reason = load.VerdictInterrupted, "ended by the user"
 	}
+	if missed := guard.reason(); missed != "" {
+		d.Verdict, d.Reason = load.VerdictGuard, "the guard "+missed+" ended the run"
+	}
 	if err := printLoad(s.Out, out, warnings, &d); err != nil {
 		return err
 	}
 	switch {
 	case interrupted:
 		return context.Canceled
-	case d.Verdict == load.VerdictClientLimited:
+	case d.Verdict == load.VerdictClientLimited, d.Verdict == load.VerdictGuard:
 		return cli.Exit(cli.ExitGuarded)
 	case r.Sent() == 0:
 		return nothingSent(r, o)

@@ -37,7 +37,7 @@ type Document struct {
 	Client      Client           `json:"client" doc:"what the generator itself used"`
 	Tag         string           `json:"tag,omitempty" doc:"header that marked every request"`
 	Log         *LogInput        `json:"log,omitempty" doc:"what was read of a log; replay only"`
-	Verdict     string           `json:"verdict" doc:"valid, client-limited or interrupted"`
+	Verdict     string           `json:"verdict" doc:"valid, client-limited, guard or interrupted"`
 	Reason      string           `json:"reason" doc:"why the verdict is not valid, in words"`
 }
 
@@ -114,6 +114,7 @@ const (
 	VerdictValid         = "valid"
 	VerdictClientLimited = "client-limited"
 	VerdictInterrupted   = "interrupted"
+	VerdictGuard         = "guard"
 )
 
 // Report puts the result of a run in the form of its document.
