@@ -249,6 +249,12 @@ func (c *Controller) learn(s Sample) {
 		c.post = before
 		c.post.spread = math.Max(c.post.spread, 0.5)
 	}
+	if p, b := c.gaps.pairs, c.post.best; c.cfg.ArrivalCV == 0 && !c.cfg.RoundRobin && p > 4 && math.Abs(b.ca2-1) > 0.3 {
+		// What the error of the estimated variability of arrivals moves.
+		moved := (1 - c.post.mean/b.saturation()) * b.ca2 * math.Sqrt(2/p) / (b.ca2 + b.cs2)
+		c.post.low *= math.Exp(-1.96 * moved)
+		c.post.high *= math.Exp(1.96 * moved)
+	}
 	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: "unknown"}
 	b := c.post.best
 	c.est.Model = capacity.Model{Kind: "ggk", Parameters: map[string]float64{
