@@ -83,6 +83,9 @@ func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shift
 	}
 	curve.Mode = "demo"
 	// A second of one core: after the test, so that it takes none from it.
+	if s.Terminal() && !s.Quiet() {
+		fmt.Fprintln(s.Err, "working out the truth by brute force ...")
+	}
 	curve.Truth = &capacity.Truth{PerSecond: service.Truth()}
 	if f.output.Format == "table" {
 		defer func() { fmt.Fprintln(s.Out, byCPUAlone(curve, service.Law)) }()
