@@ -31,17 +31,20 @@ func (t *Tree) Drift() ([]Stray, error) {
 		case OpMkdir:
 			s.Kind, s.What = "ownership", "the folder is not there"
 		case OpMark:
-			if strings.HasSuffix(c.Attr, intentSuffix) {
-				continue
+			if strings.HasSuffix(c.Attr, intentSuffix) || slices.ContainsFunc(out, func(o Stray) bool { return o.Path == c.Path }) {
+				continue // a step of making a folder that has been named
 			}
 			s.Kind, s.What = "ownership", "the mark is of another file"
 			if c.Old == "" {
 				s.What = "the mark is missing"
 			}
 		case OpUnmark:
+			if c.Old == "" {
+				continue
+			}
 			s.Kind, s.What = "ownership", "left behind by a run that ended: "+c.Attr
 		case OpWrite:
-			if c.Old == "" && slices.ContainsFunc(out, func(o Stray) bool { return o.Path == path.Dir(c.Path) }) {
+			if slices.ContainsFunc(out, func(o Stray) bool { return o.Path == path.Dir(c.Path) }) {
 				continue // its folder has been named
 			}
 			s.What = fmt.Sprintf("reads %q, wanted %q", c.Old, c.New)
