@@ -519,7 +519,7 @@ func (p *placer) strays() {
 			continue
 		}
 		for _, e := range p.files[i] {
-			if !p.isManifest(e) && s.below == "" {
+			if p.t.entries[e].kind == regular && !p.isManifest(e) && s.below == "" {
 				p.stray = append(p.stray, e)
 			}
 		}

@@ -104,6 +104,14 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 	for _, k := range u.order {
 		withInstances = withInstances || k.instance != ""
 	}
+	if withInstances { // what lies beside the instances is no instance
+		u.order = slices.DeleteFunc(u.order, func(k placeKey) bool {
+			if k.instance == "" {
+				delete(u.places, k)
+			}
+			return k.instance == ""
+		})
+	}
 	for _, g := range u.groups {
 		if len(g.members) == len(u.places) || leftover(path.Base(g.rel)) && len(g.members)*2 > len(u.places) {
 			continue
@@ -117,8 +125,10 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 			continue
 		}
 		for _, m := range g.members {
-			st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]
-			st.extra = append(st.extra, g)
+			kind := l.t.entries[m.entry].kind
+			if st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]; st != nil && kind != symlink && kind != special {
+				st.extra = append(st.extra, g)
+			}
 		}
 	}
 	found := map[[2]string]*Finding{}
