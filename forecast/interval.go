@@ -10,8 +10,9 @@ import (
 // scaled are pooled, and their quantiles are scaled back.
 //
 // The two factors widen the quantiles because the models were chosen on the very
-// windows that the errors come from, and windows overlap; they were set on half
-// of the series of every benchmark set and checked on the other half.
+// windows that the errors come from, and windows overlap. They are compromises
+// between the benchmark sets: hourly series ask for a little more, daily ones,
+// whose intervals are too wide with them, for less.
 const (
 	widen     = 1.25
 	widenPeak = 1.3
