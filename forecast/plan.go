@@ -84,8 +84,9 @@ func (o *PlanOptions) defaults() error {
 }
 
 // guardUse is the utilization that the upper end of the widest interval may
-// reach. Without this rule series that are hard to forecast miss 0.67 % of
-// hours instead of 0.22 % on the hourly benchmark, at nearly the same cost.
+// reach. On the hourly benchmark, steps at least 3 h apart, the rule takes the
+// under-provisioned hours from 0.67 % to 0.21 % and the replica-hours from
+// 67.8 % to 72.4 % of last week's peak + 66 %; at 2 h it is 0.22 % and 70.2 %.
 const guardUse = 1.0
 
 // maxFleet bounds the instances of a plan; more is a mistake in the input.
