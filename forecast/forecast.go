@@ -51,7 +51,6 @@ type Forecast struct {
 	Backtest   Score
 	HistoryMax float64
 	HistoryMin float64
-	notes      []string
 }
 
 // A ModelScore is what the backtests say of one model of the pool.

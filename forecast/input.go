@@ -49,8 +49,6 @@ type Input struct {
 	series  map[string]*points
 	zones   map[int]int // offsets seen, in seconds, with their number
 	local   int         // stamps without a zone
-	dropped map[string]int
-	broken  map[string]string
 }
 
 // points are the observations of one series as they came.

@@ -388,9 +388,6 @@ func warningTexts(warnings []forecast.Warning) []string {
 	return out
 }
 
-// number writes a value with the seven digits that no forecast error reaches.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
-
 func printForecasts(s *cli.IO, out *cli.Output, forecasts []*forecast.Forecast, warnings []forecast.Warning, inputs []doc.Input) error {
 	switch out.Format {
 	case "csv":

@@ -72,12 +72,12 @@ func newProcessCPU(pid int) (*processCPU, error) {
 
 func (p *processCPU) lap() {
 	now, err := p.read()
-	if err != nil || now < p.last {
-		now = p.last // a thread has ended and taken its time along: the lap counts for nothing
+	if err != nil {
 		p.laps = append(p.laps, 0)
 		return
 	}
-	p.laps = append(p.laps, now-p.last)
+	// A thread that has ended takes its time along: such a lap counts for nothing.
+	p.laps = append(p.laps, max(0, now-p.last))
 	p.last = now
 }
 

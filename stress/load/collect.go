@@ -2,7 +2,6 @@ package load
 
 import (
 	"math"
-	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -40,7 +39,6 @@ type collector struct {
 	in       chan *block
 	total    *block
 	pending  []*part // intervals that some worker has not finished
-	mu       sync.Mutex
 	line     []Interval
 	maxOpen  int
 	answered time.Duration // end of the last interval with an answer

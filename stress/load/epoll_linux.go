@@ -253,7 +253,6 @@ func (d *epollDriver) synchronize() {
 // cpuClock reads what the thread of a worker used of its CPU, and how long it
 // waited for one although it had work.
 type cpuClock struct {
-	path        string
 	busy, delay int64
 }
 

@@ -45,7 +45,6 @@ type search struct {
 	generator  *Generator
 	ready      chan struct{} // the generator is set
 	workers    float64       // requests that the service works on at once, roughly
-	claimed    int64
 	window     *hdrhistogram.Histogram
 	sample     stress.Sample
 	reads      int

@@ -37,7 +37,6 @@ type conn struct {
 	freeAt  int64
 	dialed  int64
 	demand  bool // dialed because a request waited
-	retryAt int64
 
 	one  http1
 	req  request // of HTTP/1.1
@@ -89,7 +88,6 @@ type worker struct {
 	dialAfter  int64 // no redial of lost connections before this instant
 	backoff    int64
 	started    bool
-	ended      bool
 	exhaustion int64 // since when requests wait for a connection, 0 if none does
 	lastError  error
 
@@ -122,23 +120,23 @@ type link struct {
 
 // config is what all workers share and nobody changes.
 type config struct {
-	epoch      time.Time
-	addresses  []address
-	targets    []wire
-	order      []int32 // indices of targets, repeated
-	workers    int
-	timeout    int64
-	start, end int64 // of the schedule; end is math.MaxInt64 if a count decides
-	warmup     int64 // requests due before this instant are not counted
-	every      int64
-	streams    int
-	grpc       bool
-	http2      bool
-	secure     bool
-	open       bool // requests fall due by the clock
-	tls        *tls.Config
-	host       string
-	growth     float64 // connections that a pool may grow by in a second
+	epoch     time.Time
+	addresses []address
+	targets   []wire
+	order     []int32 // indices of targets, repeated
+	workers   int
+	timeout   int64
+	start     int64 // of the schedule
+	warmup    int64 // requests due before this instant are not counted
+	every     int64
+	streams   int
+	grpc      bool
+	http2     bool
+	secure    bool
+	open      bool // requests fall due by the clock
+	tls       *tls.Config
+	host      string
+	growth    float64 // connections that a pool may grow by in a second
 }
 
 func (w *worker) clock() int64 { return int64(time.Since(w.cfg.epoch)) }
