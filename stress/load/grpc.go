@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -166,55 +165,55 @@ func reflected(ctx context.Context, u *url.URL, service string, t *tls.Config) (
 // An asker returns the files that hold a symbol, or the file of a name.
 type asker func(symbol, file string) ([][]byte, error)
 
-// openReflection speaks version 1 of the reflection service, and the version
-// that came before it with servers that do not know 1.
+// reflectionMethods are version 1 of the reflection service, and the version
+// before it for servers that do not know 1. The messages of both have the same
+// fields with the same numbers, so those of version 1 serve for both; the
+// package of the older version is deprecated.
+var reflectionMethods = []string{
+	reflectionv1.ServerReflection_ServerReflectionInfo_FullMethodName,
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+}
+
+// openReflection speaks the newest version of the reflection service that the
+// server knows.
 func openReflection(ctx context.Context, c *grpc.ClientConn) (asker, error) {
-	v1, err := reflectionv1.NewServerReflectionClient(c).ServerReflectionInfo(ctx)
+	version := 0
+	stream, err := reflectionStream(ctx, c, version)
 	if err != nil {
-		return nil, fmt.Errorf("reflection: %w", err)
+		return nil, err
 	}
-	askV1 := func(symbol, file string) ([][]byte, error) {
+	return func(symbol, file string) ([][]byte, error) {
 		request := &reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: symbol}}
 		if file != "" {
 			request.MessageRequest = &reflectionv1.ServerReflectionRequest_FileByFilename{FileByFilename: file}
 		}
-		// An error of Send is io.EOF; Recv says why.
-		_ = v1.Send(request)
-		answer, err := v1.Recv()
-		if err != nil {
-			return nil, err
-		}
-		if e := answer.GetErrorResponse(); e != nil {
-			return nil, fmt.Errorf("%w: %s", ErrMethod, e.GetErrorMessage())
-		}
-		return answer.GetFileDescriptorResponse().GetFileDescriptorProto(), nil
-	}
-	var old reflectionv1alpha.ServerReflection_ServerReflectionInfoClient
-	return func(symbol, file string) ([][]byte, error) {
-		if old == nil {
-			raw, err := askV1(symbol, file)
-			if status.Code(err) != codes.Unimplemented {
-				return raw, err
+		for {
+			_ = stream.Send(request) // an error is io.EOF; Recv says why
+			answer, err := stream.Recv()
+			switch {
+			case status.Code(err) == codes.Unimplemented && version+1 < len(reflectionMethods):
+				version++
+				if stream, err = reflectionStream(ctx, c, version); err != nil {
+					return nil, err
+				}
+				continue
+			case status.Code(err) == codes.Unimplemented:
+				return nil, fmt.Errorf("%w: the server has no reflection service; give its description with --protoset FILE", ErrMethod)
+			case err != nil:
+				return nil, err
 			}
-			if old, err = reflectionv1alpha.NewServerReflectionClient(c).ServerReflectionInfo(ctx); err != nil {
-				return nil, fmt.Errorf("reflection: %w", err)
+			if e := answer.GetErrorResponse(); e != nil {
+				return nil, fmt.Errorf("%w: %s", ErrMethod, e.GetErrorMessage())
 			}
+			return answer.GetFileDescriptorResponse().GetFileDescriptorProto(), nil
 		}
-		request := &reflectionv1alpha.ServerReflectionRequest{MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: symbol}}
-		if file != "" {
-			request.MessageRequest = &reflectionv1alpha.ServerReflectionRequest_FileByFilename{FileByFilename: file}
-		}
-		_ = old.Send(request)
-		answer, err := old.Recv()
-		if status.Code(err) == codes.Unimplemented {
-			return nil, fmt.Errorf("%w: the server has no reflection service; give its description with --protoset FILE", ErrMethod)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if e := answer.GetErrorResponse(); e != nil {
-			return nil, fmt.Errorf("%w: %s", ErrMethod, e.GetErrorMessage())
-		}
-		return answer.GetFileDescriptorResponse().GetFileDescriptorProto(), nil
 	}, nil
+}
+
+func reflectionStream(ctx context.Context, c *grpc.ClientConn, version int) (reflectionv1.ServerReflection_ServerReflectionInfoClient, error) {
+	stream, err := c.NewStream(ctx, &reflectionv1.ServerReflection_ServiceDesc.Streams[0], reflectionMethods[version])
+	if err != nil {
+		return nil, fmt.Errorf("reflection: %w", err)
+	}
+	return &grpc.GenericClientStream[reflectionv1.ServerReflectionRequest, reflectionv1.ServerReflectionResponse]{ClientStream: stream}, nil
 }
