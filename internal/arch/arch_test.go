@@ -48,6 +48,7 @@ var rules = []rule{
 	{"internal/apply", []string{"naming/...", "capacity/...", "cgroupctl", "stress/...", "forecast"}},
 	{"internal/console", []string{"naming/...", "capacity/...", "cgroupctl", "stress/...", "forecast", "internal/chart", "internal/doc"}},
 	{"internal/...", nil},
+	{"bench/...", nil},
 	{"cmd/wxops", []string{"..."}},
 }
 
