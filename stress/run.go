@@ -286,9 +286,11 @@ func (r *Runner) step(ctx context.Context, s Sample) (verdict, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	const memory = 0.5 // the total of a window counts half: natural traffic wanders by 2 %
+	// Counts of a window are off by 4 % at 600 requests, natural traffic wanders
+	// by 2 % in 10 s: a fifth of the news keeps the least of both errors.
+	const news = 0.2
 	if s.Total > 0 {
-		r.total += (1 - memory) * (s.Total - r.total)
+		r.total += news * (s.Total - r.total)
 	}
 	r.account(s)
 	d := r.controller.Step(s)
