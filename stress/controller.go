@@ -87,7 +87,8 @@ const (
 	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
 	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
 	certain      = 3.6                     // standard errors of a slow-down under backlog that are believed
-
+	credible     = 0.98                    // least posterior probability of the same, against fewer workers
+	hinted       = 0.2                     // the same from which the test goes on for longer; 0.1 without any evidence
 )
 
 // NewController returns a controller in its baseline phase. cfg must pass
@@ -243,7 +244,7 @@ func (c *Controller) learn(s Sample) {
 		c.hist.add(s.Buckets)
 	}
 	before := c.post
-	c.post = fit(c.windows, c.hist.service(), c.arrivals(s), c.cfg.Workers, c.bound, c.miss, c.post.best)
+	c.post = fit(c.windows, c.surges.spans, c.hist.service(), c.arrivals(s), c.cfg.Workers, c.bound, c.miss, c.post.best)
 	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
 		// No model explains the windows; what was known before still holds.
 		c.post = before
@@ -408,7 +409,7 @@ func (c *Controller) decide(s Sample) Decision {
 	// A long quiet hold speaks for the instance, the windows a little against it.
 	score := z + 0.4*math.Max(0, c.post.degradeZ-1.3) - 0.12*math.Max(0, c.calm.Seconds()-4)
 	limit := usual + 6*c.cfg.Lag
-	if (z > 1.2 || c.post.degradeZ > 1.95 || c.backoffs > 0 && z > 0.7) && !(c.calm > 12*time.Second && score < 1) {
+	if c.post.degraded > hinted && (z > 1.2 || c.post.degradeZ > 1.95 || c.backoffs > 0 && z > 0.7) && !(c.calm > 12*time.Second && score < 1) {
 		limit *= 2
 	}
 	if c.cfg.Window > 2*time.Second {
@@ -437,7 +438,7 @@ func (c *Controller) slowed(z, score float64) bool {
 		// The saturation is not known well enough to see a small loss of it.
 		return false
 	}
-	return z > certain || score > certain+0.2
+	return c.post.degraded > credible && (z > certain || score > certain+0.2)
 }
 
 // steer chooses the next rate.
@@ -584,14 +585,14 @@ func (g *dispersion) scv() float64 {
 // tell: there a slow service is what made the backlog.
 type surges struct{ spans []surge }
 
-type surge struct{ seconds, backlog, arrived, done float64 }
+type surge struct{ seconds, backlog, after, arrived, done float64 }
 
 func (g *surges) add(before, after Sample) {
 	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds()}
 	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
 		return
 	}
-	u.done = u.arrived + before.Backlog - after.Backlog
+	u.done, u.after = u.arrived+before.Backlog-after.Backlog, after.Backlog
 	g.spans = append(g.spans, u)
 }
 

@@ -17,11 +17,13 @@ type posterior struct {
 	ceiling  float64 // utilization of the CPU with all workers busy, NaN if unknown
 	unqueued float64 // saturation by the windows without a queue, requests per second
 	spread   float64 // relative standard deviation of the capacity
+	degraded float64 // probability that a backlog slows the service down
 }
 
 type weighted struct {
 	model
 	log, p, capacity, ceiling float64
+	degraded                  float64 // probability of a slow-down under backlog if this is the model
 }
 
 // A window is a sample as the fit sees it.
@@ -151,10 +153,10 @@ var normals = func() []atom {
 	return out
 }()
 
-// fit weighs the models by the windows. service is the distribution of the
+// fit weighs the models by the windows and by the spans under backlog. service is the distribution of the
 // service time with mean 1, ca2 the variability of the arrivals, workers the
 // known number of workers or 0, prior the best model before this window.
-func fit(ws []window, service []atom, ca2 float64, workers int, bound, miss float64, prior model) posterior {
+func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, bound, miss float64, prior model) posterior {
 	cs2 := variance(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
 	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], degradeZ: degraded.coef[2] / math.Sqrt(degraded.cov[2][2])}
@@ -189,7 +191,9 @@ func fit(ws []window, service []atom, ca2 float64, workers int, bound, miss floa
 			for _, z := range normals {
 				f := math.Exp(z.value * math.Min(0.5, sd))
 				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, service: service}
-				out.models = append(out.models, weighted{model: m, log: o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m), ceiling: o.ceiling})
+				l, degraded := spanLikelihood(spans, m)
+				l += o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m)
+				out.models = append(out.models, weighted{model: m, log: l, ceiling: o.ceiling, degraded: degraded})
 			}
 		}
 	}
@@ -320,6 +324,11 @@ func fitCPU(ws []window, svc line) (line, bool) {
 	return regress(x, y, weight, [3]float64{0.03, 0, 0}, [3]float64{1 / (0.03 * 0.03), 1e-6 * scale * scale, 1}), true
 }
 
+// kinship tempers the evidence of waits measured by request: near saturation
+// those of neighbouring windows are children of the same few bursts, so they
+// are worth less than as many independent ones. Found in simulation.
+const kinship = 0.35
+
 // waitLikelihood is the logarithm of the chance of the measured waits.
 func waitLikelihood(ws []window, m model) float64 {
 	sat := m.saturation()
@@ -349,9 +358,48 @@ func waitLikelihood(ws []window, m model) float64 {
 		shape = math.Max(shape, 0.3)
 		x := w.wait + floor
 		lg, _ := math.Lgamma(shape)
-		log += math.Max(-200, shape*math.Log(shape/mean)+(shape-1)*math.Log(x)-shape*x/mean-lg)
+		l := math.Max(-200, shape*math.Log(shape/mean)+(shape-1)*math.Log(x)-shape*x/mean-lg)
+		if w.waitNoise == 0 {
+			l *= kinship
+		}
+		log += l
 	}
 	return log
+}
+
+// slowDowns are the relative slow-downs per waiting request that are tried, and
+// slowDownPrior how likely there is one at all: most services have none.
+var slowDowns = []float64{0.0025, 0.005, 0.01, 0.02}
+
+const slowDownPrior = 0.1
+
+// spanLikelihood is the logarithm of the chance of what was done in the spans
+// in which all workers were busy: the plainest evidence of the saturation there
+// is. degraded is the part of it that a slow-down under backlog has.
+func spanLikelihood(spans []surge, m model) (log, degraded float64) {
+	sat := m.saturation()
+	given := func(d float64) float64 {
+		l := 0.0
+		for _, u := range spans {
+			// With less backlog at both ends a lull may have emptied the queue:
+			// a quarter of the standard deviation of what comes and goes.
+			if full := 0.25 * math.Sqrt(sat * u.seconds * (m.ca2 + m.cs2)); u.backlog < full || u.after < full {
+				continue
+			}
+			due := sat * u.seconds / (1 + d*(u.backlog+u.after)/2)
+			variance := due*m.cs2 + 1
+			l -= (u.done-due)*(u.done-due)/2/variance + math.Log(variance)/2
+		}
+		return l
+	}
+	healthy := given(0) + math.Log(1-slowDownPrior)
+	log = healthy
+	for _, d := range slowDowns {
+		l := given(d) + math.Log(slowDownPrior/float64(len(slowDowns)))
+		top := math.Max(log, l)
+		log = top + math.Log(math.Exp(log-top)+math.Exp(l-top))
+	}
+	return log, 1 - math.Exp(healthy-log)
 }
 
 // finish normalizes the weights and computes the capacity of every model that
@@ -378,6 +426,7 @@ func (p *posterior) finish(bound, miss float64) {
 		w.capacity = w.model.capacity(bound, miss)
 		p.mean += w.p * math.Log(math.Max(w.capacity, 1e-9))
 		p.ceiling += w.p * w.ceiling
+		p.degraded += w.p * w.degraded
 		if w.p > best {
 			best, p.best = w.p, w.model
 		}

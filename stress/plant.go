@@ -26,6 +26,7 @@ type Scenario struct {
 	drift  float64       // relative change of natural traffic per second
 	pause  float64       // all workers stop for so many seconds in mid-test
 	reach  float64       // highest rate over the truth that can be reached; 0: no limit
+	base   float64       // of the truth arrives before the test; 0: naturalShare
 	poor   bool          // only means of the last 1,024 requests, backlog and CPU
 }
 
@@ -76,7 +77,11 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	cfg := sc.config()
 	bound, _ := cfg.bound()
 	rng := rand.New(rand.NewPCG(seed, 0x5eed))
-	total := naturalShare * sc.Truth / natural
+	base := naturalShare * sc.Truth
+	if sc.base > 0 {
+		base = sc.base * sc.Truth
+	}
+	total := base / natural
 	a := sc.arrivals
 	if a.robin {
 		a.stream = total
@@ -86,7 +91,7 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	q := newQueue(instance, a, bound, rng)
 	q.count.buckets = make([]float64, len(simBounds)+1)
 
-	p := plant{Scenario: sc, q: q, rng: rng, total: total, measured: total, share: natural, target: naturalShare * sc.Truth}
+	p := plant{Scenario: sc, q: q, rng: rng, total: total, measured: total, share: natural, target: base}
 	p.setRate()
 	// The instance has run for a while before the first window.
 	q.run(5)

@@ -27,6 +27,11 @@ func Scenarios() []Scenario {
 		{Name: "drift", Text: "A, natural traffic grows by 1 % per second", Truth: 748, objective: "p99<=100ms", station: a, drift: 0.01},
 		{Name: "pause", Text: "A with p99 <= 400 ms, all workers stop for 300 ms in mid-test", Truth: 789, objective: "p99<=400ms", station: a, pause: 0.3},
 		{Name: "poor", Text: "A, registry statistics, sockets and process only", Truth: 748, objective: "p99<=100ms", station: a, poor: true},
+		{
+			Name: "crowded", Text: "11 workers, 32.6 ms, cv 0.9, round robin, p99 <= 205 ms, at 57 % before the test, CPU at 50 % when all workers are busy",
+			Truth: 317, objective: "p99<=205ms", base: 0.57, ceil: 0.5,
+			station: station{workers: 11, mean: 0.0326, cv: 0.9, limit: 104}, arrivals: arrivals{robin: true},
+		},
 		{Name: "capped", Text: "A, the traffic suffices for 70 % of the capacity", Truth: 748, objective: "p99<=100ms", station: a, reach: 0.7},
 	}
 }
