@@ -256,12 +256,29 @@ func (c *Controller) learn(s Sample) {
 		c.post.low *= math.Exp(-1.96 * moved)
 		c.post.high *= math.Exp(1.96 * moved)
 	}
-	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: "unknown"}
+	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: c.limitedBy()}
 	b := c.post.best
 	c.est.Model = capacity.Model{Kind: "ggk", Parameters: map[string]float64{
 		"workers": b.k, "service_seconds": b.alone, "contention_seconds_per_worker": b.slope, "service_scv_ratio": b.cs2, "arrival_scv_ratio": b.ca2,
 		"degradation_ratio_per_request": c.post.degrade, "saturation_per_second": b.saturation(),
 	}}
+}
+
+// limitedBy names what is used up at the estimated capacity: the CPU; the
+// workers, with CPU to spare (queue); or neither, when the objective is so tight
+// that it is missed with both to spare.
+func (c *Controller) limitedBy() string {
+	switch used := c.post.mean / c.post.best.saturation(); {
+	case !(c.post.mean > 0) || c.post.spread > 0.1:
+		return "unknown"
+	case used < 0.75:
+		return "objective"
+	case c.post.ceiling >= 0.9:
+		return "cpu"
+	case math.IsNaN(c.post.ceiling):
+		return "unknown"
+	}
+	return "queue"
 }
 
 // dropStalls marks windows in which a queue came up although the rate does not
@@ -394,7 +411,9 @@ func (c *Controller) decide(s Sample) Decision {
 		c.near += s.Window
 		c.calm += s.Window
 	}
-	if c.phase == PhaseRamp && safe && s.Offered < 0.9*c.asked && c.cfg.Lag == 0 {
+	// 2.5 standard deviations of a count are chance.
+	lack := math.Max(0.1*c.asked, 2.5*math.Sqrt(c.asked/s.Window.Seconds()))
+	if c.phase == PhaseRamp && safe && s.Offered < c.asked-lack && c.cfg.Lag == 0 {
 		c.short++
 	} else {
 		c.short = 0
@@ -415,7 +434,11 @@ func (c *Controller) decide(s Sample) Decision {
 	if c.cfg.Window > 2*time.Second {
 		limit = 0 // a window is long enough
 	}
+	// The budget is that of the whole test, with the requests still to come.
+	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
 	switch {
+	case c.missed > budget && c.phase != PhaseBaseline && !c.slowed(z, score):
+		return c.finish(capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget))
 	case c.slowed(z, score):
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
 	case c.capped >= 3, c.short >= 5:

@@ -57,6 +57,7 @@ type Runner struct {
 	mu         sync.Mutex // guards what follows
 	controller *Recorder
 	total      float64 // requests per second of the whole service, smoothed
+	totals     float64 // windows that went into it
 	snap       Snapshot
 	changedAt  time.Time // of the first write
 	restoredAt time.Time
@@ -287,10 +288,11 @@ func (r *Runner) step(ctx context.Context, s Sample) (verdict, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Counts of a window are off by 4 % at 600 requests, natural traffic wanders
-	// by 2 % in 10 s: a fifth of the news keeps the least of both errors.
-	const news = 0.2
+	// by 2 % in 10 s: a fifth of the news keeps the least of both errors. The
+	// first windows are averaged.
 	if s.Total > 0 {
-		r.total += news * (s.Total - r.total)
+		r.totals++
+		r.total += max(0.2, 1/r.totals) * (s.Total - r.total)
 	}
 	r.account(s)
 	d := r.controller.Step(s)
