@@ -437,7 +437,9 @@ func (c *Controller) decide(s Sample) Decision {
 	// The budget is that of the whole test, with the requests still to come.
 	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
 	switch {
-	case c.missed > budget && c.phase != PhaseBaseline && !c.slowed(z, score):
+	case c.missed > budget && c.post.degraded > credible && z > 2 && !c.post.coarse:
+		return c.finish(capacity.VerdictMetastable, "the error budget is spent, and the service slows down as its backlog grows")
+	case c.missed > budget && !c.slowed(z, score):
 		return c.finish(capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget))
 	case c.slowed(z, score):
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
