@@ -383,7 +383,7 @@ func spanLikelihood(spans []surge, m model) (log, degraded float64) {
 		for _, u := range spans {
 			// With less backlog at both ends a lull may have emptied the queue:
 			// a quarter of the standard deviation of what comes and goes.
-			if full := 0.25 * math.Sqrt(sat * u.seconds * (m.ca2 + m.cs2)); u.backlog < full || u.after < full {
+			if full := 0.25 * math.Sqrt(sat*u.seconds*(m.ca2+m.cs2)); u.backlog < full || u.after < full {
 				continue
 			}
 			due := sat * u.seconds / (1 + d*(u.backlog+u.after)/2)
