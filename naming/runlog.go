@@ -31,7 +31,7 @@ func openRunLog(path string, token uint64, by string) (*runLog, error) {
 }
 
 func runLogPath(stateDir, service string, token uint64, now time.Time) string {
-	return filepath.Join(stateDir, "runs", fmt.Sprintf("%s-%s-%d.jsonl", now.UTC().Format("20060102T150405Z"), fileName(service), token))
+	return filepath.Join(stateDir, "runs", fmt.Sprintf("%s-%s-%d-%d.jsonl", now.UTC().Format("20060102T150405Z"), fileName(service), token, os.Getpid()))
 }
 
 // add appends one event; fields is a struct or map whose keys follow the
