@@ -395,6 +395,7 @@ func (c *Controller) decide(s Sample) Decision {
 			return c.decision("measuring ordinary traffic")
 		}
 		c.phase = PhaseRamp
+		c.requests, c.missed = 0, 0 // nothing was changed so far: no harm of ours
 	}
 	ceiling := holdShare * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
 	safe := c.phase != PhaseBackOff && !(s.SlowRatio > c.miss) && !(s.Backlog > 0.5*c.backlogLimit())
