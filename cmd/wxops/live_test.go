@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -131,119 +129,6 @@ func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
 // about 370 requests a second.
 func liveService() demo.Service { return demo.Choose(0, false) }
 
-// measured carries out a measurement until the machine lets it: a pause of all
-// processes for longer than tolerated (another tenant of the host, a suspended
-// guest) is a queue at the instance that its law does not know, so what was
-// measured then says nothing. The attempts that were disturbed are logged; the
-// problems of the first that was not, or of the last, are the result.
-func measured(t *testing.T, attempt func() (problems []string)) {
-	t.Helper()
-	const tries, tolerated = 5, 100 * time.Millisecond
-	for n := 1; ; n++ {
-		done := make(chan struct{})
-		pause := make(chan time.Duration)
-		go func() {
-			tick := time.NewTicker(5 * time.Millisecond)
-			defer tick.Stop()
-			last, longest := time.Now(), time.Duration(0)
-			for {
-				select {
-				case <-tick.C:
-					now := time.Now()
-					longest = max(longest, now.Sub(last))
-					last = now
-				case <-done:
-					pause <- longest
-					return
-				}
-			}
-		}()
-		problems := attempt()
-		close(done)
-		longest := <-pause
-		switch {
-		case len(problems) == 0:
-			return
-		case longest > tolerated && n < tries:
-			t.Logf("attempt %d: the machine paused for %s; once more after: %s", n, longest, strings.Join(problems, "; "))
-		default:
-			t.Errorf("attempt %d, longest pause of the machine %s:\n%s", n, longest, strings.Join(problems, "\n"))
-			return
-		}
-	}
-}
-
-// TestShiftFindsCapacityOnHAProxy compares the verdict with the truth found by
-// brute force, and counts the harm at the instance itself.
-func TestShiftFindsCapacityOnHAProxy(t *testing.T) {
-	for _, tc := range []struct {
-		name      string
-		weight    int // of each instance; 1 is HAProxy's default
-		metrics   bool
-		tolerance float64
-	}{
-		{"metrics", 100, true, 0.05},
-		{"bare", 1, false, 0.10},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			service := liveService()
-			truth := service.Truth()
-			s := startSite(t, service, tc.weight)
-			before := s.weights(t)
-			var flags []string
-			if tc.metrics {
-				flags = []string{"--metrics", s.instances[0].MetricsURL(), "--queue-wait-metric", demo.QueueWaitMetric, "--backlog-metric", demo.BacklogMetric}
-			}
-			measured(t, func() (problems []string) {
-				return s.findCapacity(t, s.shift(flags...), truth, tc.tolerance)
-			})
-			if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
-				t.Errorf("weights %v before, %v after", before, after)
-			}
-		})
-	}
-}
-
-// findCapacity carries out one test and says what is wrong with its result.
-func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float64) (problems []string) {
-	t.Helper()
-	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	begin := time.Now()
-	c, code := s.run(t, cmd)
-	took := time.Since(begin)
-	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	if code != 0 || c.Verdict != capacity.VerdictOK || !c.Capacity.Found {
-		wrong("exit %d, verdict %s: %s", code, c.Verdict, c.Reason)
-		return problems
-	}
-	tally, err := s.instances[0].Tally(begin, time.Now(), s.service.Bound)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := *c.Capacity.PerSecond
-	t.Logf("capacity %.0f (%.0f to %.0f), truth %.0f: %+.1f %%; %.1f s; harm %.2f %% said, %.2f %% counted; peak %.2f; %.2f cores",
-		got, *c.Capacity.Low, *c.Capacity.High, truth, 100*(got/truth-1), took.Seconds(),
-		100*c.Test.ViolationRatio, 100*tally.Ratio(), c.Test.PeakPerSecond/truth, used.Seconds()/took.Seconds())
-	if math.Abs(got/truth-1) > tolerance {
-		wrong("capacity %.0f is %+.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
-	}
-	if took > 25*time.Second {
-		wrong("it took %s", took)
-	}
-	if tally.Ratio() > 0.01 {
-		wrong("%.2f %% of the requests of the instance missed the objective or failed", 100*tally.Ratio())
-	}
-	for _, peer := range s.instances[1:] {
-		if p, err := peer.Tally(begin, time.Now(), s.service.Bound); err != nil || p.Ratio() > 0.01 {
-			wrong("peer %s: %.2f %% missed the objective (%v)", peer.Name(), 100*p.Ratio(), err)
-		}
-	}
-	if used > took/2 {
-		wrong("wxops used %s of CPU in %s", used, took)
-	}
-	return problems
-}
-
 // begin starts cmd and waits until HAProxy gives the tested instance another
 // share. A guard may end a test before its first step when the machine stalls
 // for seconds, so another is begun, up to five.
@@ -271,24 +156,6 @@ func (s *site) begin(t *testing.T, base []naming.Weight, start func() *exec.Cmd)
 	}
 	t.Fatal("five tests ended before they changed a weight")
 	return nil
-}
-
-// TestShiftSaysHowFarItCouldGo caps the share below the knee: the verdict is
-// no-knee, with the highest rate that was held as the lower bound.
-func TestShiftSaysHowFarItCouldGo(t *testing.T) {
-	service := liveService()
-	s := startSite(t, service, 100)
-	reach := 0.4 * service.Rate
-	measured(t, func() (problems []string) {
-		c, code := s.run(t, s.shift("--metrics", s.instances[0].MetricsURL(), "--max-share", "0.4"))
-		if code != 0 || c.Verdict != capacity.VerdictNoKnee || c.Capacity.Found || c.Capacity.PerSecond != nil {
-			return []string{fmt.Sprintf("exit %d, verdict %s, found %v: %s", code, c.Verdict, c.Capacity.Found, c.Reason)}
-		}
-		if low := c.Capacity.Low; low == nil || *low < 0.85*reach || *low > 1.15*reach {
-			problems = append(problems, fmt.Sprintf("lower bound %v, the reach was %.0f", low, reach))
-		}
-		return problems
-	})
 }
 
 // TestShiftNeedsTraffic stresses an instance that nobody calls.

@@ -25,8 +25,8 @@ instances with bounded queues, and a name registry in a temporary folder. Then
 it does with it what "wxops stress shift" does with yours, and shows the truth,
 which is known here by construction, beside what the test found.
 
-Everything speaks HTTP on 127.0.0.1. Nothing is left behind but the run log, which
-"wxops stress replay-log" reads.`,
+Everything speaks HTTP on 127.0.0.1. Nothing is left behind but the run log,
+which "wxops stress replay-log" reads.`,
 		Example: `  wxops stress demo
   wxops stress demo --seed 7 --plain
   wxops stress demo --metastable
