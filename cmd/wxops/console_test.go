@@ -81,7 +81,10 @@ func documents(t *testing.T) []string {
 
 // runElsewhere holds the commands that a document shows and another step of
 // .ci/run executes, with the words to be found there.
-var runElsewhere = map[string]string{"go test ./...": "go test -race "}
+var runElsewhere = map[string]string{
+	"go test ./...":                  "go test -race ",
+	"go run ./cmd/wxops stress demo": "go run ./cmd/wxops stress demo ",
+}
 
 // TestConsoleBlocks runs every command shown in README.md and docs/*.md. The
 // commands of a document share a folder; go commands run at the root of the

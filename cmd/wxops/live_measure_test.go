@@ -1,12 +1,13 @@
-//go:build unix && !race
+//go:build unix && live
 
-// The race detector makes users, instances and wxops several times slower, so
-// what is measured under it says nothing about wxops: .ci/run has a step of its
-// own for these tests.
+// Verdicts against the truth need a machine that does not stand still for
+// tenths of a second, and no race detector: bench/stress/live runs these tests.
 
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"os/exec"
@@ -15,8 +16,30 @@ import (
 	"time"
 
 	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/stress/demo"
 )
+
+// run carries out the command and returns its curve and exit code.
+func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("what it said:\n%s", log.Bytes())
+		}
+	})
+	if _, err := doc.Read(&out, kindCurve, &c); err != nil {
+		t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
+	}
+	return c, cmd.ProcessState.ExitCode()
+}
 
 // measured repeats a measurement until two attempts met every bar, five times
 // at most. One test of 20 s is a draw of some thousand random requests: in

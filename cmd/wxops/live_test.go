@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -102,27 +101,6 @@ func (s *site) weights(t *testing.T) []naming.Weight {
 		out = append(out, in.Weight)
 	}
 	return out
-}
-
-// run carries out the command and returns its curve and exit code.
-func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
-	t.Helper()
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("what it said:\n%s", log.Bytes())
-		}
-	})
-	if _, err := doc.Read(&out, kindCurve, &c); err != nil {
-		t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
-	}
-	return c, cmd.ProcessState.ExitCode()
 }
 
 // liveService is what the live tests measure: 8 workers of 20 ms, a capacity of

@@ -72,6 +72,15 @@ func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shift
 			err = cli.Failf("stop the demo").WithCause(e)
 		}
 	}()
+	// The first second of the users is no ordinary traffic: connections are
+	// opened, and the first requests of all workers end together.
+	warm := time.NewTimer(1500 * time.Millisecond)
+	select {
+	case <-warm.C:
+	case <-ctx.Done():
+		warm.Stop()
+		return ctx.Err()
+	}
 	f.names = "file:" + fleet.Names
 	f.slo = service.Objective()
 	f.metrics = fleet.Instances[0].MetricsURL()
