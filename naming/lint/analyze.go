@@ -15,6 +15,7 @@ import (
 // facts are what one content says for itself, without knowing where it lies.
 type facts struct {
 	binary, bom, crlf, notUTF8, noFinalNewline bool
+	template                                   bool // broken, and marks of a template engine are in it
 	broken                                     *format.SyntaxError
 	hits                                       []hit
 	blocks                                     []block
@@ -60,6 +61,9 @@ type analyzer struct {
 
 var conditional = regexp.MustCompile(`(?i)(?:\bif\b|\bunless\b|\bwhen\b|\bcase\b|\?|%\{)[^\n]{0,120}?(?:==|!=|=|\beq\b|\bne\b|\bin\b|~|\.equals\()[^\n]{0,40}?["']([a-z][a-z0-9_-]*)["']`)
 
+// ternary is the condition of HCL and of many template engines: x == "prod" ? 3 : 1.
+var ternary = regexp.MustCompile(`(?i)[A-Za-z_)\]][^\n"'=!]{0,60}[=!]=\s*["']([a-z][a-z0-9_-]*)["'][^\n?]{0,40}\?`)
+
 // analyze returns the facts of a content, nil if there is none worth keeping.
 func (a *analyzer) analyze(syntax format.Syntax, b []byte) *facts {
 	f := facts{}
@@ -86,6 +90,7 @@ func (a *analyzer) analyze(syntax format.Syntax, b []byte) *facts {
 		d, err := a.parser.Parse(syntax, b)
 		if err != nil {
 			f.broken, _ = err.(*format.SyntaxError)
+			f.template = templateMark.Match(b)
 		} else {
 			a.doc = d
 			a.scan(d)
@@ -132,11 +137,18 @@ func (a *analyzer) conditions(b []byte) {
 		if !hasConditionWord(text) || !bytes.ContainsAny(text, `"'`) {
 			continue
 		}
-		if m := conditional.FindSubmatchIndex(text); m != nil && isEnvName(string(text[m[2]:m[3]])) {
+		m := conditional.FindSubmatchIndex(text)
+		if m == nil {
+			m = ternary.FindSubmatchIndex(text)
+		}
+		if m != nil && isEnvName(string(text[m[2]:m[3]])) {
 			a.out.hits = append(a.out.hits, hit{hitConditional, "", strings.TrimSpace(string(text[m[0]:m[1]])), line, int32(m[0] + 1)})
 		}
 	}
 }
+
+// Marks of Go templates, Jinja, ERB and the like.
+var templateMark = regexp.MustCompile(`\{\{[^\n]*\}\}|\{%[^\n]*%\}|<%[^\n]*%>|(?m)^\s*\{\{`)
 
 func hasConditionWord(b []byte) bool {
 	for _, w := range conditionWords {
@@ -207,10 +219,14 @@ func (a *analyzer) value(n *format.Node) {
 		return
 	}
 	key := n.Key
-	if key == "" && len(a.trail) > 1 {
+	switch {
+	case len(a.trail) < 2:
+	case key == "":
 		key = a.trail[len(a.trail)-2].Key
+	case key == "value":
+		key = pairName(a.trail[len(a.trail)-2], n)
 	}
-	switch secretOf(key, v) {
+	switch a.secrecy(key, v) {
 	case isSecret:
 		a.hit(hitSecret, n, "")
 		return
@@ -242,6 +258,10 @@ func (a *analyzer) value(n *format.Node) {
 		return
 	}
 	if m := mentions(v, a.opt.envWords); len(m) > 0 && standsAlone(v, m[0]) {
+		if strings.HasSuffix(key, "on-profile") {
+			a.hit(hitConditional, n, "on-profile: "+v)
+			return
+		}
 		a.hit(hitEnv, n, v)
 	}
 }
@@ -304,6 +324,33 @@ func secretOf(key, v string) secrecy {
 	return noSecret
 }
 
+// secrecy is secretOf where the trail of the value is known: below a key such as
+// secretKeyRef or namespace_secrets stand the names of credentials.
+func (a *analyzer) secrecy(key, v string) secrecy {
+	s := secretOf(key, v)
+	if s == noSecret {
+		return s
+	}
+	for _, n := range a.trail[:len(a.trail)-1] {
+		if strings.Contains(strings.ToLower(n.Key), "secret") && credentialName(v) {
+			return noSecret
+		}
+	}
+	return s
+}
+
+// credentialName reports whether a value is the name of a credential and not
+// one itself: words without digits, the last of which is password or the like.
+func credentialName(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; !(wordByte(c) || c == '_' || c == '-' || c == '.') || c >= '0' && c <= '9' {
+			return false
+		}
+	}
+	last, rest := lastWord(v)
+	return rest != "" && (in(secretWords, last) || in(tokenWords, last) || strings.EqualFold(last, "key"))
+}
+
 func maybeShape(v string) bool {
 	return shapeStart[v[0]] || strings.Contains(v, "AKIA") || strings.Contains(v, "PRIVATE KEY") || strings.Contains(v, "gh") || strings.Contains(v, "xox") || strings.Contains(v, "eyJ")
 }
@@ -319,7 +366,7 @@ func judge(v string, password bool) secrecy {
 	case "true", "false", "null", "none", "~", "yes", "no":
 		return noSecret
 	}
-	if placeholders.MatchString(v) {
+	if placeholders.MatchString(v) || credentialName(v) {
 		return isPlaceholder
 	}
 	digit, letter := false, false

@@ -55,6 +55,7 @@ func (l *linter) run(ctx context.Context) {
 	}
 	l.versions(groups)
 	l.bases(groups)
+	l.singles(groups)
 	l.services()
 	l.shared(groups)
 	for _, e := range l.p.stray {

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -32,7 +33,7 @@ func (l *linter) same(g *group, classes []*class, spoken map[string]bool) {
 		if c.facts == nil {
 			continue
 		}
-		if b := c.facts.broken; b != nil && l.t.contents[c.id].syntax.Strict() && !c.facts.notUTF8 {
+		if b := c.facts.broken; b != nil && l.t.contents[c.id].syntax.Strict() && !c.facts.notUTF8 && !c.facts.template {
 			put(c, "WX512", "", "", b.Line, b.Column, fmt.Sprintf("%s:%d:%d: cannot be read as %s: %s", g.rel, b.Line, b.Column, l.t.contents[c.id].syntax, b.Message))
 		}
 		for _, h := range c.facts.hits {
@@ -66,10 +67,14 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 	switch h.kind {
 	case hitDuplicate:
 		return "WX513", "", fmt.Sprintf("%s: key %s stands twice; which value counts depends on the reader", at, h.key)
-	case hitSecret:
+	case hitSecret, hitPlaceholder:
+		if translation(g) {
+			return "", "", ""
+		}
+		if h.kind == hitPlaceholder {
+			return "WX603", "", fmt.Sprintf("%s: key %s is a placeholder where a credential belongs", at, h.key)
+		}
 		return "WX602", "", fmt.Sprintf("%s: key %s is a credential in the clear (value hidden)", at, h.key)
-	case hitPlaceholder:
-		return "WX603", "", fmt.Sprintf("%s: key %s is a placeholder where a credential belongs", at, h.key)
 	case hitConditional:
 		for _, m := range mentions(h.value, l.opt.envWords) {
 			if l.classes[m.class] || len(l.classes) == 0 {
@@ -97,15 +102,29 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 	return "", "", ""
 }
 
+var translations = regexp.MustCompile(`(?i)(?:^|/)(?:i18n|l10n|locales?|lang|languages?|translations?)/|(?:^|/)messages(?:[_-][a-z]{2,})*[.]`)
+
+// translation reports whether a file holds texts for people: a label for a
+// password field is no password.
+func translation(g *group) bool { return translations.MatchString(g.home + "/" + g.rel) }
+
 // bases looks at the files that hold for all environments beside their
 // overlays: what overlays repeat alike belongs there.
 func (l *linter) bases(groups []*group) {
 	done := map[int32]bool{}
+	overlays := map[string]int{} // home -> environments that are overlays
 	for _, g := range groups {
+		if kustomization(g.rel) {
+			overlays[g.home] = len(g.members)
+		}
+	}
+	for _, g := range groups {
+		if l.concerns(g) && (g.base >= 0 || len(g.members) == overlays[g.home] && !kustomization(g.rel)) {
+			l.factorOut(g)
+		}
 		if g.base < 0 || !l.concerns(g) {
 			continue
 		}
-		l.factorOut(g)
 		if done[g.base] {
 			continue
 		}
@@ -138,7 +157,11 @@ func (l *linter) factorOut(g *group) {
 			return
 		}
 		own := map[string]string{}
+		object := kubernetes(d.Root)
 		leaves(d, func(path string, value string, at int32) {
+			if object && naming.MatchString(path) {
+				return // says which object is patched
+			}
 			own[path] = value
 			if i == 0 {
 				line[path] = at
@@ -157,15 +180,29 @@ func (l *linter) factorOut(g *group) {
 	if len(common) == 0 {
 		return
 	}
+	base := "the base"
+	if g.base >= 0 {
+		base = l.t.entries[g.base].name
+	}
 	keys := sortedKeys(common)
 	f := l.about("WX403", g, g.members, keys[0])
 	f.Line, f.Column = int(line[keys[0]]), 1
 	if len(keys) > 1 {
 		f.Keys = keys
 	}
-	f.Message = fmt.Sprintf("%s: %d keys are the same in all %d overlays and belong into %s: %s", g.rel, len(keys), len(g.members), l.t.entries[g.base].name, strings.Join(keys[:min(len(keys), 3)], ", "))
+	f.Message = fmt.Sprintf("%s: %s the same in all %d overlays and belong%s into %s: %s", g.rel, counted(len(keys), "key is", "keys are"), len(g.members), map[bool]string{true: "s"}[len(keys) == 1], base, strings.Join(keys[:min(len(keys), 3)], ", "))
 	l.add(f)
 }
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// naming are the keys of a Kubernetes object that every patch of it repeats.
+var naming = regexp.MustCompile(`^(?:apiVersion|kind)$|^metadata\.name$|\]\.name$`)
 
 // leaves calls f for every scalar with its path.
 func leaves(d *format.Document, f func(path, value string, line int32)) {

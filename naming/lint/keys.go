@@ -157,10 +157,7 @@ func show(key string, n *format.Node) string {
 	if n == nil {
 		return "missing"
 	}
-	last := key
-	if i := strings.LastIndexAny(key, ".@"); i >= 0 {
-		last = key[i+1:]
-	}
+	last := lastPart(key)
 	if n.Kind == format.Scalar {
 		if secretOf(last, n.Value) == isSecret {
 			return "(hidden)"
@@ -174,13 +171,33 @@ func show(key string, n *format.Node) string {
 	return shorten(nodeText(n), 60)
 }
 
+// lastPart returns the part of a key path that says what its value is: the last
+// one, or for a pair of name and value, as in env[DB_PASSWORD].value, the name.
+func lastPart(key string) string {
+	if pair, ok := strings.CutSuffix(key, "].value"); ok {
+		return pair[strings.LastIndexByte(pair, '[')+1:]
+	}
+	return key[strings.LastIndexAny(key, ".@")+1:]
+}
+
 func hasSecret(n *format.Node) bool {
 	for c := n.First; c != nil; c = c.Next {
-		if c.Kind == format.Scalar && secretOf(c.Key, c.Value) == isSecret || hasSecret(c) {
+		if c.Kind == format.Scalar && secretOf(pairName(n, c), c.Value) == isSecret || hasSecret(c) {
 			return true
 		}
 	}
 	return false
+}
+
+// pairName returns what the value of n's child c is about: c's key, or in a
+// pair of name and value the name.
+func pairName(n, c *format.Node) string {
+	if c.Key == "value" {
+		if name := n.Child("name"); name != nil && name.Kind == format.Scalar {
+			return name.Value
+		}
+	}
+	return c.Key
 }
 
 func shorten(s string, limit int) string {
@@ -249,7 +266,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 		if c == ref {
 			continue
 		}
-		changes := l.throughBase(g, differ.Diff(ref.doc, c.doc))
+		changes := l.insideTexts(l.throughBase(g, differ.Diff(ref.doc, c.doc)))
 		if len(changes) == 0 {
 			if len(fileFacts(ref, c)) == 0 {
 				equal = append(equal, c.members...)
@@ -257,6 +274,9 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 			continue
 		}
 		for _, ch := range changes {
+			if encrypted(ch.Old) && encrypted(ch.New) || strings.HasPrefix(ch.Path, "sops.") {
+				continue
+			}
 			k := diffs[ch.Path]
 			if k == nil {
 				k = &keyDiff{path: ch.Path, ref: ch.Old, vals: map[*class]*format.Node{}}
@@ -274,7 +294,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 	before := len(l.findings)
 	for _, path := range order {
 		spoken[path] = true
-		if l.duplicated(readable, path) || l.secretAt(readable, path) {
+		if l.duplicated(readable, path) || l.secretAt(readable, path) || composition(g, path) {
 			continue
 		}
 		l.key(g, ref, readable, diffs[path])
@@ -313,7 +333,10 @@ func (l *linter) duplicated(classes []*class, key string) bool {
 }
 
 func (l *linter) secretAt(classes []*class, key string) bool {
-	return l.opt.rules["WX602"] && l.hasHit(classes, hitSecret, key)
+	if pair, ok := strings.CutSuffix(key, "].valueFrom"); ok {
+		key = pair + "].value" // a reference in the others, a credential here
+	}
+	return l.opt.rules["WX602"] && l.hasHit(classes, hitSecret, key) || l.opt.rules["WX603"] && l.hasHit(classes, hitPlaceholder, key)
 }
 
 // throughBase gives a key that an overlay does not set the value it has in the
@@ -350,6 +373,56 @@ func (l *linter) throughBase(g *group, changes []format.Change) []format.Change 
 			}
 			sub.Path = joinPath(ch.Path, sub.Path)
 			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+// encrypted reports whether a value is the cipher of Ansible Vault, eyaml or
+// sops: equal plain texts have different ciphers, so a difference says nothing.
+func encrypted(n *format.Node) bool {
+	return n != nil && n.Kind == format.Scalar && (strings.HasPrefix(n.Value, "$ANSIBLE_VAULT;") || strings.HasPrefix(n.Value, "ENC["))
+}
+
+// insideTexts looks into values that are files themselves, as ConfigMaps have
+// them: data."app.properties" becomes the keys in it that differ.
+func (l *linter) insideTexts(changes []format.Change) []format.Change {
+	var out []format.Change
+	for _, ch := range changes {
+		sub := l.insideText(ch)
+		if sub == nil {
+			sub = []format.Change{ch}
+		}
+		out = append(out, sub...)
+	}
+	return out
+}
+
+func (l *linter) insideText(ch format.Change) []format.Change {
+	if ch.Old == nil || ch.New == nil || ch.Old.Kind != format.Scalar || ch.New.Kind != format.Scalar || !strings.Contains(ch.Old.Value, "\n") || !strings.Contains(ch.New.Value, "\n") {
+		return nil
+	}
+	syntax := format.Detect(ch.New.Key, []byte(ch.New.Value))
+	if !syntax.Parsed() {
+		return nil
+	}
+	old, err := l.parser.Parse(syntax, []byte(ch.Old.Value))
+	if err != nil {
+		return nil
+	}
+	now, err := l.parser.Parse(syntax, []byte(ch.New.Value))
+	if err != nil {
+		return nil
+	}
+	out := (format.Differ{}).Diff(old, now)
+	for i := range out {
+		out[i].Path = joinPath(ch.Path, out[i].Path)
+		for _, side := range []struct{ at, in *format.Node }{{out[i].Old, ch.Old}, {out[i].New, ch.New}} {
+			if side.at != nil { // the text begins on the line below its key
+				moved := *side.at
+				moved.Line, moved.Column = side.at.Line+side.in.Line, 1
+				*side.at = moved
+			}
 		}
 	}
 	return out
@@ -404,6 +477,9 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 		f.Message = fmt.Sprintf("%s: %s: key %s is %s and names another environment", g.rel, l.who(g, wrong, "differs", "differ"), k.path, show(k.path, node(wrong[0])))
 		l.add(f)
 	}
+	if placement(g, k.path) {
+		return
+	}
 	if len(own) > 0 {
 		rule := "WX301"
 		if v := node(own[0]); v != nil && endpoint(k.path, v.Value) {
@@ -453,8 +529,11 @@ func (l *linter) drift(g *group, rule string, k *keyDiff, members []member, node
 		return
 	}
 	n := node(members[0])
-	if (n == nil || others == nil) && rule != "WX302" {
+	switch {
+	case (n == nil || others == nil) && rule != "WX302":
 		rule = "WX105"
+	case rule == "WX102" && !slices.ContainsFunc(members, func(m member) bool { return !onlyVersion(k.path, node(m), others) }):
+		rule = "WX104"
 	}
 	f := l.keyFinding(l.familyRule(rule, g), g, k, members, node)
 	values := []string{}
@@ -490,6 +569,8 @@ func (l *linter) byEnvironment(g *group, k *keyDiff, members []member, node func
 	switch {
 	case absent:
 		rule = "WX105"
+	case !slices.ContainsFunc(members, func(m member) bool { return !onlyVersion(k.path, node(m), node(members[0])) }):
+		rule = "WX104"
 	case addresses:
 		rule = "WX302"
 	}

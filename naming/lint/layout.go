@@ -466,14 +466,14 @@ func (p *placer) parentOfEnv(f int32) int32 {
 // join adds a file to the group of its service, version and path.
 func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 	name := p.t.entries[e].name
-	if strings.HasPrefix(s.layout, "ansible inventories") && s.below == "" && (name == "hosts" || strings.HasPrefix(name, "hosts.") || strings.HasPrefix(name, "inventory")) {
+	if strings.HasPrefix(s.layout, "ansible inventories") && s.below == "" && listsHosts(name) {
 		return // it lists what the environment is made of, so it differs by nature
 	}
 	if s.instance != "" {
 		name = p.withoutInstance(name, s)
 	}
 	if s.env != "" && fleet {
-		name = strings.Replace(name, s.env, "{env}", 1)
+		name = withoutEnv(name, s.env)
 	}
 	key := groupKey{s.home, s.version, below, name}
 	g := p.groups[key]
@@ -485,6 +485,18 @@ func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 	if s.env != "" {
 		p.envs[s.env] = true
 	}
+}
+
+// withoutEnv replaces what names the environment in a file name: the name
+// itself, or another word for it, as in group_vars/production.yml of prd.
+func withoutEnv(name, env string) string {
+	if strings.Contains(name, env) {
+		return strings.Replace(name, env, "{env}", 1)
+	}
+	if m := mentions(name, nil); len(m) == 1 && m[0].class == envClass(env) {
+		return name[:m[0].start] + "{env}" + name[m[0].end:]
+	}
+	return name
 }
 
 // withoutInstance replaces what names the instance in a file name.

@@ -127,7 +127,7 @@ func (l *linter) wrongInside(g *group, k *keyDiff, members []member, node func(m
 			full := joinPath(k.path, path)
 			f := l.about("WX303", g, []member{m}, full)
 			f.Line, f.Column = int(line), 1
-			f.Message = fmt.Sprintf("%s: key %s of %s is %s in %s and names another environment", g.rel, full, g.service, shorten(value, 60), m.spot.label())
+			f.Message = fmt.Sprintf("%s: key %s of %s is %s in %s and names another environment", g.rel, full, g.service, show(full, &format.Node{Kind: format.Scalar, Value: value}), m.spot.label())
 			l.add(f)
 		})
 	}
@@ -137,10 +137,11 @@ func (l *linter) wrongInside(g *group, k *keyDiff, members []member, node func(m
 // whether it names another one of the tree.
 func (l *linter) envsNamed(m member, value string) (own, other bool) {
 	class := envClass(m.spot.env)
+	own = contains(value, m.spot.env)
 	for _, mention := range mentions(value, l.opt.envWords) {
 		switch {
 		case !standsAlone(value, mention):
-		case mention.class == class:
+		case mention.class == class, mention.class == "nonprod" && class != "prod" && !standsForProd[class]:
 			own = true
 		case l.classes[mention.class] && !(standsForProd[class] && mention.class == "prod"):
 			other = true
@@ -167,6 +168,17 @@ func (l *linter) envValues(classes []*class, d deviation, node func(member) *for
 			}
 		}
 	}
+	named := map[string]bool{}
+	for _, m := range own {
+		named[nodeText(node(m))] = true
+	}
+	wrong = slices.DeleteFunc(wrong, func(m member) bool {
+		if v := nodeText(node(m)); !named[v] || endpoint("", v) || envClass(m.spot.env) == "prod" {
+			return false
+		}
+		own = append(own, m) // what environments before production share by the name of one of them
+		return true
+	})
 	byEntry := func(a, b member) int { return int(a.entry) - int(b.entry) }
 	slices.SortFunc(wrong, byEntry)
 	slices.SortFunc(own, byEntry)
@@ -180,8 +192,34 @@ var (
 	topDomains   = map[string]bool{"com": true, "net": true, "org": true, "io": true, "local": true, "internal": true, "lan": true, "corp": true, "cloud": true, "svc": true, "intra": true, "intranet": true, "gov": true, "edu": true, "eu": true, "uk": true, "de": true, "cn": true, "fr": true, "us": true}
 )
 
+// Keys, in lower case, that say which version of a service runs.
+var versionKeys = map[string]bool{"image": true, "tag": true, "newtag": true, "imagetag": true, "image_tag": true, "image-tag": true, "image_version": true, "appversion": true, "app_version": true}
+
+// onlyVersion reports whether two values of a key are two versions of one thing.
+func onlyVersion(key string, a, b *format.Node) bool {
+	if a == nil || b == nil || a.Kind != format.Scalar || b.Kind != format.Scalar || !versionKeys[strings.ToLower(lastPart(key))] {
+		return false
+	}
+	return imageName(a.Value) == imageName(b.Value)
+}
+
+// imageName returns an image without its tag and digest, "" for a mere tag.
+func imageName(v string) string {
+	v, _, _ = strings.Cut(v, "@")
+	if i := strings.LastIndexByte(v, ':'); i > strings.LastIndexByte(v, '/') {
+		return v[:i]
+	}
+	if strings.Contains(v, "/") {
+		return v
+	}
+	return ""
+}
+
 // endpoint reports whether a value is an address that something connects to.
 func endpoint(key, v string) bool {
+	if versionKeys[strings.ToLower(lastPart(key))] {
+		return false // docker.io/team/app:2.0 is no address to connect to
+	}
 	if endpointForm.MatchString(v) {
 		return true
 	}

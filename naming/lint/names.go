@@ -137,14 +137,51 @@ func (p *placer) extendNames(f int32, template, env string, e int32) {
 	p.envs[env] = true
 }
 
+// Names of the file that holds for all environments beside files that are
+// called like their environment only: common.yaml beside prod.yaml.
+var commonNames = []string{"common", "default", "defaults", "all", "base", "shared", "global", "values"}
+
 // baseOf finds the file that holds for all environments: values.yaml beside
-// values-ENV.yaml.
+// values-ENV.yaml, in the chart below it or above it, common.yaml beside ENV.yaml.
 func (p *placer) baseOf(f int32, template string) int32 {
+	var names []string
 	for _, cut := range []string{"-{env}", ".{env}", "_{env}", "{env}-", "{env}."} {
-		name := strings.Replace(template, cut, "", 1)
-		if name == template {
-			continue
+		if name := strings.Replace(template, cut, "", 1); name != template && !strings.HasPrefix(template, "{env}.") {
+			names = append(names, name)
 		}
+	}
+	ext, alone := strings.CutPrefix(template, "{env}")
+	if alone {
+		for _, n := range commonNames {
+			names = append(names, n+ext)
+		}
+	}
+	if e := p.fileNamed(f, names); e >= 0 {
+		return e
+	}
+	if alone {
+		names = []string{"values" + ext}
+	} else if !strings.HasPrefix(template, "values") {
+		return -1
+	}
+	found := int32(-1)
+	for _, c := range p.children[f] {
+		if e := p.fileNamed(c, names); e >= 0 {
+			if found >= 0 {
+				return -1 // several charts: which one is meant nobody knows
+			}
+			found = e
+		}
+	}
+	if parent := p.t.folders[f].parent; found < 0 && parent >= 0 {
+		found = p.fileNamed(parent, names)
+	}
+	return found
+}
+
+// fileNamed returns the first of the names that is a file of a directory, else -1.
+func (p *placer) fileNamed(f int32, names []string) int32 {
+	for _, name := range names {
 		for _, e := range p.files[f] {
 			if p.t.entries[e].name == name && p.t.entries[e].kind == regular {
 				return e

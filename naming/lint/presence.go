@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/wxops/wxops/naming/lint/format"
 )
 
 // A unit is one version of a service with all its files and places.
@@ -113,6 +115,9 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		})
 	}
 	for _, g := range u.groups {
+		if !withInstances && !expected(g.rel) {
+			continue
+		}
 		if len(g.members) == len(u.places) || leftover(path.Base(g.rel)) && len(g.members)*2 > len(u.places) {
 			continue
 		}
@@ -144,13 +149,16 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		f.Paths = append(f.Paths, p)
 		f.Message = message(f)
 	}
-	total := len(u.places)
+	total, overlaid := len(u.places), u.overlaid()
 	for _, k := range u.order {
 		st := u.places[k]
 		if !withInstances && len(st.has)*10 < len(u.groups)*3 {
 			continue // an environment of another kind: nothing to expect from it
 		}
 		l.renames(st, explained)
+		if overlaid {
+			continue
+		}
 		for _, miss := range st.missingTops() {
 			g := miss.group
 			p := path.Join(st.spot.folder, miss.path)
@@ -177,6 +185,15 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		f.Places = len(f.Paths)
 		l.add(*f)
 	}
+}
+
+// expected reports whether a file of one environment can be expected in the
+// others: configuration, and not that of one host.
+func expected(rel string) bool {
+	if slices.ContainsFunc(strings.Split(path.Dir(rel), "/"), func(d string) bool { return hostFolders[strings.ToLower(d)] }) {
+		return false
+	}
+	return parsedName(path.Base(rel)) || format.Detect(rel, nil) == format.Env
 }
 
 // wanted reports whether the file belongs to what the run is about.

@@ -485,7 +485,7 @@ func (l *linter) sharedBlock(list []shared) {
 					}
 				}
 				f.Line, f.Column = int(got.Line), int(got.Column)
-				f.Message = fmt.Sprintf("%s: key %s of an item that %d services share is %s in %s, others %s", s.g.rel, f.Key, len(services), show(k, got), s.g.service, shorten(want, 60))
+				f.Message = fmt.Sprintf("%s: key %s of an item that %d services share is %s in %s, others %s", s.g.rel, f.Key, len(services), show(k, got), s.g.service, show(k, &format.Node{Kind: format.Scalar, Value: want}))
 				l.add(f)
 			}
 		}
