@@ -461,11 +461,11 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 		}
 	}
 	node := func(m member) *format.Node { return k.node(of[m.entry], ref) }
-	rest := l.ownValues(g, k, d.instanceMembers, node)
 	others := l.commonNode(k, classes, ref, d.global)
+	rest := l.ownValues(g, k, d.instanceMembers, node, others)
 	l.drift(g, "WX101", k, rest, node, others)
 	if !d.tied || len(d.envMembers) == len(d.byEnv) {
-		d.envMembers = l.ownValues(g, k, d.envMembers, node)
+		d.envMembers = l.ownValues(g, k, d.envMembers, node, others)
 	}
 	if len(d.envMembers) == 0 {
 		return

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 
 // ownValues reports the members whose value is what they themselves are called
 // and returns the rest.
-func (l *linter) ownValues(g *group, k *keyDiff, members []member, node func(member) *format.Node) []member {
+func (l *linter) ownValues(g *group, k *keyDiff, members []member, node func(member) *format.Node, others *format.Node) []member {
 	found := map[string][]member{}
 	var rest []member
 	for _, m := range members {
@@ -28,6 +29,9 @@ func (l *linter) ownValues(g *group, k *keyDiff, members []member, node func(mem
 	}
 	if len(found) == 0 && l.ordinals(members, node) {
 		found["WX203"], rest = rest, nil
+	}
+	if own := l.ownAddresses(k, rest, node, others); len(own) > 0 {
+		found["WX201"], rest = append(found["WX201"], own...), nil
 	}
 	what := map[string]string{"WX201": "its own address", "WX202": "its own host name", "WX203": "its own index"}
 	for _, rule := range sortedKeys(found) {
@@ -79,6 +83,43 @@ func contains(v, word string) bool {
 		}
 		at = start + 1
 	}
+}
+
+// notOwn are words of keys that name what an instance talks to, not itself.
+var notOwn = regexp.MustCompile(`(?i)db|database|upstream|backend|master|primary|replica|redis|mysql|postgres|mongo|kafka|zookeeper|broker|remote|peer|proxy|dns|ntp|gateway|server|endpoint|url|target|cluster|registry`)
+
+// ownAddresses finds, where no inventory knows the addresses, the members whose
+// value is one that only they have: a lone address among values that are none,
+// or another address on every one of at least two instances. It is all or none.
+func (l *linter) ownAddresses(k *keyDiff, members []member, node func(member) *format.Node, others *format.Node) []member {
+	if len(members) == 0 || notOwn.MatchString(lastPart(k.path)) || others != nil && (others.Kind != format.Scalar || len(members) == 1 && endpoint(k.path, others.Value)) {
+		return nil
+	}
+	seen := map[string]bool{}
+	if others != nil {
+		seen[others.Value] = true
+	}
+	for _, m := range members {
+		n := node(m)
+		if n == nil || n.Kind != format.Scalar || m.spot.instance == "" || seen[n.Value] || !lanAddress(k.path, n.Value) {
+			return nil
+		}
+		if _, known := l.opt.Inventory.of(m.spot); known {
+			return nil
+		}
+		seen[n.Value] = true
+	}
+	return members
+}
+
+// lanAddress reports whether a value is an address of a private network, alone.
+func lanAddress(key, v string) bool {
+	word, ok := hostAddress(lastPart(key), v)
+	if !ok || word != v {
+		return false
+	}
+	ip, err := netip.ParseAddr(v)
+	return err == nil && ip.IsPrivate()
 }
 
 // ordinals reports whether at least three members have their own number as

@@ -22,8 +22,11 @@ func (l *linter) singles(groups []*group) {
 		seen[e] = leftover(l.t.entries[e].name) // said already
 	}
 	for i := range l.t.entries {
+		if seen[i] {
+			continue
+		}
 		e, p := l.t.entries[i], l.t.path(int32(i))
-		if seen[i] || l.opt.Changed != nil && !l.opt.Changed[p] {
+		if l.opt.Changed != nil && !l.opt.Changed[p] {
 			continue
 		}
 		if leftover(e.name) && parsedName(withoutLeftover(e.name)) {
