@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -17,7 +18,8 @@ type engine struct {
 	models  []model
 	windows []window
 	scores  []float64 // mean error of each model over the windows; +Inf where it has no forecast
-	chosen  []int     // models that the forecast is the median of
+	chosen  []int     // models that the forecast is the weighted median of
+	weights []float64 // of the chosen models
 	scratch [][]float64
 }
 
@@ -36,15 +38,13 @@ const (
 	originsPerFit = 3
 )
 
-// band is the rule of choice: a model is chosen when its error is within this
-// factor of the best one. Where a day has several steps the backtests hold many
-// independent steps and tell models apart; daily and weekly histories do not.
-func (e *engine) band() float64 {
-	if e.short > 7 {
-		return 1.25
-	}
-	return 1.5
-}
+// The rule of choice: the models whose error is within band of the best one
+// form the forecast, each with the weight (best / error)^sharpness. Sharper
+// weights follow the luck of few backtests, flatter ones carry poor models.
+const (
+	band      = 1.5
+	sharpness = 8
+)
 
 func newEngine(y []float64, short, long, horizon int) *engine {
 	e := &engine{y: y, short: short, long: long, horizon: horizon, test: horizon}
@@ -113,24 +113,27 @@ func (e *engine) choose() {
 	}
 	best := slices.Min(e.scores)
 	for i, s := range e.scores {
-		if s <= e.band()*best && !math.IsInf(s, 1) {
+		if s <= band*best && !math.IsInf(s, 1) {
 			e.chosen = append(e.chosen, i)
+			weight := 1.0
+			if s > 0 {
+				weight = math.Pow(best/s, sharpness)
+			}
+			e.weights = append(e.weights, weight)
 		}
 	}
-	column := make([]float64, len(e.chosen))
+	paths := make([][]float64, len(e.chosen))
 	for w := range e.windows {
 		v := &e.windows[w]
 		v.median = make([]float64, len(v.paths[0]))
-		for h := range v.median {
-			for j, i := range e.chosen {
-				column[j] = v.paths[i][h]
-			}
-			v.median[h] = medianInPlace(column)
+		for j, i := range e.chosen {
+			paths[j] = v.paths[i]
 		}
+		e.blend(paths, v.median)
 	}
 }
 
-// combine writes the median over the chosen models into out.
+// combine writes the weighted median over the chosen models into out.
 func (e *engine) combine(cut, origin int, out []float64) {
 	for len(e.scratch) < len(e.chosen) {
 		e.scratch = append(e.scratch, nil)
@@ -141,14 +144,39 @@ func (e *engine) combine(cut, origin int, out []float64) {
 		}
 		e.models[i].path(cut, origin, e.scratch[j][:len(out)])
 	}
-	column := make([]float64, len(e.chosen))
+	e.blend(e.scratch[:len(e.chosen)], out)
+}
+
+// blend writes the weighted median of the paths, one of each chosen model, into
+// out: the value below and above which half of the weight lies.
+func (e *engine) blend(paths [][]float64, out []float64) {
+	half := 0.0
+	for _, w := range e.weights {
+		half += w / 2
+	}
+	votes := make([]vote, len(paths))
 	for h := range out {
-		for j := range e.chosen {
-			column[j] = e.scratch[j][h]
+		for j, p := range paths {
+			votes[j] = vote{p[h], e.weights[j]}
 		}
-		out[h] = medianInPlace(column)
+		slices.SortFunc(votes, func(a, b vote) int { return cmp.Compare(a.value, b.value) })
+		out[h] = math.NaN()
+		below := 0.0
+		for j, v := range votes {
+			below += v.weight
+			if below >= half {
+				out[h] = v.value
+				if below == half && j+1 < len(votes) {
+					out[h] = (v.value + votes[j+1].value) / 2
+				}
+				break
+			}
+		}
 	}
 }
+
+// A vote is what one model says of one step, and the weight of its word.
+type vote struct{ value, weight float64 }
 
 func median(v []float64) float64 { return medianInPlace(slices.Clone(v)) }
 

@@ -40,8 +40,9 @@ type model interface {
 }
 
 // baseline is a history in one scale, less its seasonal profile. The profile
-// follows s[t] = s[t-period] + rate*(x[t]-s[t-period]): rate 1 is the seasonal
-// difference, a small rate a slowly moving seasonal mean, period 0 none at all.
+// follows s[t] = s[t-period] + rate*(x[t]-s[t-period]), the difference cut off
+// where it is an outlier: rate 1 is the seasonal difference, a small rate a slowly
+// moving seasonal mean, period 0 none at all.
 type baseline struct {
 	scale  scale
 	x, s   []float64
@@ -52,6 +53,11 @@ type baseline struct {
 	low    float64
 	high   float64 // forecasts in x are kept inside
 }
+
+// outlier is the distance from the profile, in mean distances, beyond which a
+// value moves the profile no further (Huber's rule; for normal errors the mean
+// distance is 0.8 standard deviations). Of 0.6 to 5, 1.5 and 2 are best.
+const outlier = 2
 
 func newBaseline(sc scale, x []float64, period int, rate float64) *baseline {
 	b := &baseline{scale: sc, x: x, period: period, rate: rate, z: x}
@@ -68,10 +74,20 @@ func newBaseline(sc scale, x []float64, period int, rate float64) *baseline {
 	b.s = make([]float64, len(x))
 	copy(b.s, x[:period])
 	b.z = make([]float64, len(x))
+	usual := 0.0 // mean distance from the profile
 	for t := period; t < len(x); t++ {
 		b.z[t] = x[t] - b.s[t-period]
+		step := b.z[t]
+		switch {
+		case rate == 1: // a difference, not a profile
+		case t < 2*period:
+			usual += math.Abs(step) / float64(period)
+		default:
+			step = min(max(step, -outlier*usual), outlier*usual)
+			usual += (math.Abs(step) - usual) / float64(4*period)
+		}
 		// until 1/rate cycles are seen the profile is their plain mean
-		b.s[t] = b.s[t-period] + max(rate, 1/float64(t/period+1))*b.z[t]
+		b.s[t] = b.s[t-period] + max(rate, 1/float64(t/period+1))*step
 	}
 	return b
 }
@@ -248,7 +264,7 @@ func (b *baseline) restoreHeld(origin int, out []float64) {
 	b.scale.inverse(out)
 }
 
-// held repeats the profile of a baseline, moved by the mean gap of the last
+// held repeats the profile of a baseline, moved by the median gap of the last
 // window of steps, which fades by the factor fade each step.
 type held struct {
 	label  string
@@ -260,11 +276,7 @@ type held struct {
 func (m *held) name() string { return m.label }
 
 func (m *held) path(_, origin int, out []float64) {
-	gap := 0.0
-	for _, z := range m.base.z[origin-m.window : origin] {
-		gap += z
-	}
-	gap /= float64(m.window)
+	gap := median(m.base.z[origin-m.window : origin])
 	for h := range out {
 		gap *= m.fade
 		out[h] = gap

@@ -318,8 +318,8 @@ and CloudWatch JSON, sadf -j; - is standard input) and gives for each series the
 median path, intervals, and the 95 % quantile of the peak of each day.
 
 A pool of models is backtested on the history of each series; the forecast is
-the median of the models within a band of the best. Every repair of the input is
-a warning on standard error.`,
+the weighted median of the models within a band of the best. Every repair of the
+input is a warning on standard error.`,
 		Example: `  wxops forecast metrics.csv --horizon 7d
   wxops forecast metrics.csv --horizon 168 -o csv > forecast.csv
   wxops forecast --prometheus http://127.0.0.1:9090 --query 'rate(requests[5m])'`,
