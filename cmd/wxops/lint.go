@@ -228,6 +228,9 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 	if f.printConfig {
 		return f.printSettings(s, o, c)
 	}
+	if info, err := os.Stat(path); (f.fix || f.diff || f.watching) && (len(f.git) > 0 || f.manifests != "" || path == "-" || err == nil && !info.IsDir()) {
+		return cli.Usagef("--fix, --diff and --watch work on a directory, not on revisions, archives or manifests").WithHint("wxops lint-config %s", path)
+	}
 	if f.since != "" {
 		if o.Changed, err = lint.Changed(ctx, configStart(path), f.since); err != nil {
 			return cli.Usagef("--since %s", f.since).WithCause(err).WithHint("give a revision that git knows, as --since origin/main")

@@ -27,7 +27,7 @@ func (f *lintFlags) lint(ctx context.Context, s *cli.IO, path string, o lint.Opt
 		return lint.Run(ctx, lint.Git(path, f.git...), o)
 	case f.manifests != "":
 		o.MD5Only = true
-		return lint.Run(ctx, lint.Manifests(func(each func(io.Reader) error) error { return eachManifest(s, f.manifests, each) }), o)
+		return lint.Run(ctx, lint.Manifests(func(each func(string, io.Reader) error) error { return eachManifest(s, f.manifests, each) }), o)
 	case path == "-":
 		return lint.Run(ctx, lint.Stream("standard input", s.In), o)
 	}
@@ -79,9 +79,9 @@ func (f *lintFlags) cacheKey(o lint.Options) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-func eachManifest(s *cli.IO, from string, each func(io.Reader) error) error {
+func eachManifest(s *cli.IO, from string, each func(string, io.Reader) error) error {
 	if from == "-" {
-		return each(s.In)
+		return each("standard input", s.In)
 	}
 	list, err := os.ReadDir(from)
 	if err != nil {
@@ -95,10 +95,10 @@ func eachManifest(s *cli.IO, from string, each func(io.Reader) error) error {
 		if err != nil {
 			return err
 		}
-		err = each(file)
+		err = each(d.Name(), file)
 		file.Close()
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.Name(), err)
+			return err
 		}
 	}
 	return nil

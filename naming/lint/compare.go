@@ -48,6 +48,8 @@ func (l *linter) run(ctx context.Context) {
 		}
 		if l.concerns(g) {
 			l.group(g, renamed)
+		} else if l.comparable(g) {
+			l.compared++ // nothing of it changed, so nothing of it is said
 		}
 	}
 	if l.opt.MD5Only {
@@ -76,6 +78,17 @@ func (l *linter) concerns(g *group) bool {
 		return true
 	}
 	return slices.ContainsFunc(g.members, func(m member) bool { return l.opt.Changed[l.t.path(m.entry)] })
+}
+
+// comparable reports whether a group has at least two files that could be read.
+func (l *linter) comparable(g *group) bool {
+	n := 0
+	for _, m := range g.members {
+		if e := l.t.entries[m.entry]; e.kind == regular && e.content >= 0 {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // add completes a finding and keeps it if its rule is on.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os/exec"
 	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -69,6 +71,9 @@ func Dirty(ctx context.Context, dir string) bool {
 }
 
 func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
+	if abs, err := filepath.Abs(g.dir); err == nil && opt.Root == "" {
+		opt.Root = filepath.Base(abs)
+	}
 	b := newBuilder(opt)
 	if len(g.revs) > 1 && len(opt.layouts) == 0 {
 		l, err := ParseLayout("{env}/{file...}")
@@ -76,10 +81,6 @@ func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
 			return nil, err
 		}
 		opt.layouts, opt.Layouts = []Layout{l}, []string{l.text}
-	}
-	type blob struct {
-		id, name string
-		mode     uint16
 	}
 	var blobs []blob
 	for _, rev := range g.revs {
@@ -115,56 +116,83 @@ func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
 			blobs = append(blobs, blob{f[2], name, uint16(mode & 0o777)})
 		}
 	}
-	cmd := exec.CommandContext(ctx, "git", "-C", g.dir, "cat-file", "--batch")
-	in, err := cmd.StdinPipe()
-	if err != nil {
+	if err := b.blobs(ctx, g.dir, blobs); err != nil {
 		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("git cat-file: %w", err)
-	}
-	go func() {
-		w := bufio.NewWriter(in)
-		for _, x := range blobs {
-			fmt.Fprintln(w, x.id)
-		}
-		w.Flush()
-		in.Close()
-	}()
-	r := bufio.NewReader(stdout)
-	var failed error
-	for _, x := range blobs {
-		head, err := r.ReadString('\n')
-		f := strings.Fields(head)
-		if err != nil || len(f) != 3 {
-			failed = fmt.Errorf("git cat-file: %q", strings.TrimSpace(head))
-			break
-		}
-		size, err := strconv.ParseInt(f[2], 10, 64)
-		if err != nil || size > maxBytes {
-			failed = fmt.Errorf("%q has %s bytes", x.name, f[2])
-			break
-		}
-		data := make([]byte, size+1)
-		if _, err := io.ReadFull(r, data); err != nil {
-			failed = err
-			break
-		}
-		if failed = b.add(x.name, regular, x.mode, data[:size]); failed != nil {
-			break
-		}
-	}
-	if failed != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		return nil, failed
-	}
-	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("git cat-file: %w", err)
 	}
 	return b.c.finish(), nil
+}
+
+// A blob is one file of a commit.
+type blob struct {
+	id, name string
+	mode     uint16
+}
+
+// blobs reads every blob once: equal ids are equal files.
+func (b *builder) blobs(ctx context.Context, dir string, list []blob) error {
+	kind := func(x blob) string {
+		return x.id + path.Base(x.name) + strings.Repeat("/", strings.Count(x.name, "templates/"))
+	}
+	first := map[string]string{} // blob and what its syntax depends on -> the name it was read under
+	var wanted []string
+	list = slices.DeleteFunc(list, func(x blob) bool { _, ok := b.clean(x.name); return !ok })
+	for _, x := range list {
+		if k := kind(x); first[k] == "" {
+			first[k] = x.name
+			wanted = append(wanted, x.id)
+		}
+	}
+	cmd := exec.CommandContext(ctx, "git", "-C", dir, "cat-file", "--batch")
+	cmd.Stdin = strings.NewReader(strings.Join(append(wanted, ""), "\n"))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("git cat-file: %w", err)
+	}
+	r := bufio.NewReader(stdout)
+	for _, x := range list {
+		if name := first[kind(x)]; name != x.name {
+			err = b.again(x, name)
+		} else {
+			err = b.blob(r, x)
+		}
+		if err != nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			return err
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("git cat-file: %w", err)
+	}
+	return nil
+}
+
+// blob reads what git cat-file --batch gives for one blob.
+func (b *builder) blob(r *bufio.Reader, x blob) error {
+	head, err := r.ReadString('\n')
+	f := strings.Fields(head)
+	if err != nil || len(f) != 3 {
+		return fmt.Errorf("git cat-file: %q", strings.TrimSpace(head))
+	}
+	size, err := strconv.ParseInt(f[2], 10, 64)
+	if err != nil {
+		return fmt.Errorf("git cat-file: %q", strings.TrimSpace(head))
+	}
+	if err := b.read(x.name, regular, x.mode, io.LimitReader(r, size)); err != nil {
+		return fmt.Errorf("%q: %w", x.name, err)
+	}
+	_, err = r.Discard(1) // the end of the line
+	return err
+}
+
+// again puts a blob that was read under another name into the tree.
+func (b *builder) again(x blob, name string) error {
+	if err := b.link(x.name, name); err != nil {
+		return err
+	}
+	b.c.t.entries[len(b.c.t.entries)-1].mode = x.mode
+	return nil
 }

@@ -52,8 +52,9 @@ func deviations(_ *group, classes []*class, valueOf func(*class) string, ref *cl
 				best = v
 			}
 		}
-		// Instances of an environment that agree on nothing differ one by one.
-		if best != d.global && size[env] > 1 && counts[best]*2 <= size[env] {
+		// Instances of an environment that agree on nothing differ one by one, and
+		// so do up to two thirds of them where the others have what is right.
+		if best != d.global && size[env] > 1 && (counts[best]*2 <= size[env] || counts[d.global] > 0 && counts[best]*3 <= size[env]*2) {
 			best = d.global
 		}
 		d.byEnv[env] = best

@@ -565,6 +565,9 @@ func (p *placer) placeExplicit() {
 			if !fits {
 				continue
 			}
+			if s.service == "" {
+				s.service = p.opt.rootName()
+			}
 			shared := spots[s]
 			if shared == nil {
 				shared = &s

@@ -8,10 +8,12 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
+	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"path"
 	"slices"
@@ -25,6 +27,7 @@ import (
 const (
 	maxEntries = 1_000_000
 	maxBytes   = 1 << 30
+	maxKept    = 128 << 20 // bytes of contents; what is beyond is compared by bytes only
 )
 
 // A builder makes a tree of files that are handed to it one by one.
@@ -35,14 +38,16 @@ type builder struct {
 	ignore  *ignoreRules
 	folders map[string]int32
 	total   int64
+	held    int64            // bytes of the contents kept
+	byName  map[string]int32 // entries, for hard links
 }
 
 func newBuilder(opt *Options) *builder {
-	t := &tree{kept: map[int32][]byte{}}
+	t := &tree{kept: map[int32][]byte{}, md5s: map[int32][16]byte{}}
 	t.read = func(t *tree, e int32) ([]byte, error) {
 		return nil, fmt.Errorf("%q is over --max-parse and was not kept", t.path(e))
 	}
-	b := &builder{c: &collector{t: t, index: map[contentKey]int32{}}, opt: opt, ignore: newIgnore(opt.Ignore), folders: map[string]int32{}}
+	b := &builder{c: &collector{t: t, index: map[contentKey]int32{}}, opt: opt, ignore: newIgnore(opt.Ignore), folders: map[string]int32{}, byName: map[string]int32{}}
 	b.a.opt = opt
 	b.folders[""] = b.c.addFolder(-1, "")
 	return b
@@ -79,47 +84,112 @@ func (b *builder) clean(name string) (string, bool) {
 
 // add puts one file into the tree; data may be nil for links and the like.
 func (b *builder) add(name string, kind entryKind, mode uint16, data []byte) error {
+	return b.read(name, kind, mode, bytes.NewReader(data))
+}
+
+// read puts one file into the tree and takes what r gives for its content,
+// whatever was said about its length. Up to MaxParse it is kept and analyzed,
+// beyond that only hashed.
+func (b *builder) read(name string, kind entryKind, mode uint16, r io.Reader) error {
 	p, ok := b.clean(name)
 	if !ok {
 		return nil
-	}
-	if b.total += int64(len(data)); b.total > maxBytes {
-		return fmt.Errorf("more than %d MiB of files", maxBytes>>20)
 	}
 	if len(b.c.t.entries) >= maxEntries {
 		return fmt.Errorf("more than %d files", maxEntries)
 	}
 	e := entry{name: path.Base(p), dir: b.folder(path.Dir(p)), content: -1, mode: mode, kind: kind}
+	size := int64(0)
 	if kind == regular {
-		e.large = int64(len(data)) > b.opt.MaxParse
-		syntax := format.Text
-		if !b.opt.MD5Only && !e.large {
-			syntax = format.Detect(p, data)
-		}
-		id, isNew := b.c.contentID(sumOf(data), syntax)
-		e.content = id
-		if isNew && !b.opt.MD5Only && !e.large {
-			b.a.name = e.name
-			b.c.setFacts(id, b.a.analyze(syntax, data))
-		}
-		if isNew {
-			b.c.t.kept[id] = bytes.Clone(data)
+		var err error
+		if e.content, size, e.large, err = b.content(p, r); err != nil {
+			return err
 		}
 	}
-	b.c.addEntries(e.dir, []entry{e}, int64(len(data)))
+	b.byName[p] = int32(len(b.c.t.entries))
+	b.c.addEntries(e.dir, []entry{e}, size)
+	return nil
+}
+
+// content reads one file to its end and returns the id of its content.
+func (b *builder) content(p string, r io.Reader) (id int32, size int64, large bool, err error) {
+	room := maxBytes - b.total
+	data, err := io.ReadAll(io.LimitReader(r, min(b.opt.MaxParse, room)+1))
+	b.total += int64(len(data))
+	if err != nil {
+		return -1, 0, false, err
+	}
+	size, large = int64(len(data)), int64(len(data)) > b.opt.MaxParse
+	s := sumOf(data)
+	var digest [16]byte
+	if large || b.held+size > maxKept {
+		large = true
+		var h maphash.Hash
+		h.SetSeed(seedA)
+		m := md5.New()
+		both := io.MultiWriter(&h, m)
+		_, _ = both.Write(data) // hashes take everything
+		n, err := io.Copy(both, io.LimitReader(r, maxBytes-b.total+1))
+		b.total += n
+		if err != nil {
+			return -1, 0, false, err
+		}
+		size += n
+		s = sum{h.Sum64(), size}
+		m.Sum(digest[:0])
+	}
+	if b.total > maxBytes {
+		return -1, 0, false, errTooMuch
+	}
+	syntax := format.Text
+	if !b.opt.MD5Only && !large {
+		syntax = format.Detect(p, data)
+	}
+	id, isNew := b.c.contentID(s, syntax)
+	switch {
+	case !isNew:
+	case large:
+		b.c.t.md5s[id] = digest
+	default:
+		b.held += size
+		b.c.t.kept[id] = data
+		if !b.opt.MD5Only {
+			b.a.name = path.Base(p)
+			b.c.setFacts(id, b.a.analyze(syntax, data))
+		}
+	}
+	return id, size, large, nil
+}
+
+// errTooMuch ends the reading of an archive, whatever its headers say.
+var errTooMuch = fmt.Errorf("more than %d MiB of files", maxBytes>>20)
+
+// link puts a second name of an earlier file of an archive into the tree. One
+// that leads to nothing is a symbolic link as far as the rules go.
+func (b *builder) link(name, target string) error {
+	p, ok := b.clean(name)
+	to, toOK := b.clean(target)
+	first, known := b.byName[to]
+	if !ok || !toOK || !known {
+		return b.add(name, symlink, 0, nil)
+	}
+	e := b.c.t.entries[first]
+	e.name, e.dir = path.Base(p), b.folder(path.Dir(p))
+	b.byName[p] = int32(len(b.c.t.entries))
+	b.c.addEntries(e.dir, []entry{e}, 0)
 	return nil
 }
 
 // addSum puts a file into the tree of which only the MD5 is known.
-func (b *builder) addSum(name string, md5 []byte) error {
+func (b *builder) addSum(name string, digest []byte) error {
 	p, ok := b.clean(name)
 	if !ok {
 		return fmt.Errorf("path %q leads out of the tree", name)
 	}
-	s := sum{binary.BigEndian.Uint64(md5), int64(binary.BigEndian.Uint64(md5[8:]))}
+	s := sum{binary.BigEndian.Uint64(digest), int64(binary.BigEndian.Uint64(digest[8:]))}
 	id, isNew := b.c.contentID(s, format.Text)
 	if isNew {
-		b.c.t.sums = append(b.c.t.sums, [16]byte(md5))
+		b.c.t.sums = append(b.c.t.sums, [16]byte(digest))
 	}
 	b.c.addEntries(b.folder(path.Dir(p)), []entry{{name: path.Base(p), dir: b.folder(path.Dir(p)), content: id}}, 0)
 	return nil
@@ -146,10 +216,10 @@ func (s archiveSource) load(ctx context.Context, opt *Options) (*tree, error) {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
 		var z *gzip.Reader
 		if z, err = gzip.NewReader(r); err == nil {
-			err = b.tar(ctx, z)
+			err = b.tar(ctx, s.name, z)
 		}
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")):
-		err = b.zip(ctx, r)
+		err = b.zip(ctx, s.name, s.r, r)
 	case len(bytes.TrimSpace(head)) > 0 && bytes.TrimSpace(head)[0] == '{':
 		if len(opt.layouts) == 0 {
 			l, layoutErr := ParseLayout("{env}/{service}/{file...}")
@@ -161,7 +231,7 @@ func (s archiveSource) load(ctx context.Context, opt *Options) (*tree, error) {
 		}
 		err = b.configMaps(r)
 	case len(head) >= 262 && string(head[257:262]) == "ustar":
-		err = b.tar(ctx, r)
+		err = b.tar(ctx, s.name, r)
 	default:
 		err = errors.New("neither tar, tar.gz, zip nor a JSON list of ConfigMaps")
 	}
@@ -171,16 +241,16 @@ func (s archiveSource) load(ctx context.Context, opt *Options) (*tree, error) {
 	return b.c.finish(), nil
 }
 
-// part reads one file of an archive within the limits.
-func (b *builder) part(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxBytes-b.total+1))
-	if err == nil && b.total+int64(len(data)) > maxBytes {
-		err = fmt.Errorf("more than %d MiB of files", maxBytes>>20)
+// broken notes what of an archive could not be read. What was read before stays.
+func (b *builder) broken(name string, err error) error {
+	if errors.Is(err, errTooMuch) || len(b.c.t.entries) == 0 {
+		return fmt.Errorf("%q: %w", name, err)
 	}
-	return data, err
+	b.c.fail(name, err)
+	return nil
 }
 
-func (b *builder) tar(ctx context.Context, r io.Reader) error {
+func (b *builder) tar(ctx context.Context, archive string, r io.Reader) error {
 	t := tar.NewReader(r)
 	for ctx.Err() == nil {
 		h, err := t.Next()
@@ -188,21 +258,19 @@ func (b *builder) tar(ctx context.Context, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return b.broken(archive, err)
 		}
 		if strings.HasPrefix(path.Base(h.Name), ".wh.") {
 			continue // a layer's mark for a file that a lower layer had
 		}
 		switch h.Typeflag {
 		case tar.TypeReg:
-			data, err := b.part(t)
-			if err == nil {
-				err = b.add(h.Name, regular, uint16(h.Mode&0o7777), data)
+			if err := b.read(h.Name, regular, uint16(h.Mode&0o7777), t); err != nil {
+				return b.broken(h.Name, err)
 			}
-			if err != nil {
-				return fmt.Errorf("%q: %w", h.Name, err)
-			}
-		case tar.TypeSymlink, tar.TypeLink:
+		case tar.TypeLink:
+			err = b.link(h.Name, h.Linkname)
+		case tar.TypeSymlink:
 			err = b.add(h.Name, symlink, 0, nil)
 		case tar.TypeDir, tar.TypeXGlobalHeader:
 		default:
@@ -215,12 +283,27 @@ func (b *builder) tar(ctx context.Context, r io.Reader) error {
 	return ctx.Err()
 }
 
-func (b *builder) zip(ctx context.Context, r io.Reader) error {
-	whole, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
-	if err != nil || len(whole) > maxBytes {
-		return cmp.Or(err, fmt.Errorf("more than %d MiB", maxBytes>>20))
+// zip reads a zip, from the file itself where r is one that can be read
+// anywhere: the list of a zip's files is at its end.
+func (b *builder) zip(ctx context.Context, archive string, file, r io.Reader) error {
+	var at io.ReaderAt
+	size := int64(-1)
+	if f, ok := file.(interface {
+		io.ReaderAt
+		io.Seeker
+	}); ok {
+		if end, err := f.Seek(0, io.SeekEnd); err == nil {
+			at, size = f, end
+		}
 	}
-	z, err := zip.NewReader(bytes.NewReader(whole), int64(len(whole)))
+	if size < 0 {
+		whole, err := io.ReadAll(io.LimitReader(r, maxKept+1))
+		if err != nil || len(whole) > maxKept {
+			return cmp.Or(err, fmt.Errorf("more than %d MiB; give the file itself", maxKept>>20))
+		}
+		at, size = bytes.NewReader(whole), int64(len(whole))
+	}
+	z, err := zip.NewReader(at, size)
 	if err != nil {
 		return err
 	}
@@ -237,16 +320,15 @@ func (b *builder) zip(ctx context.Context, r io.Reader) error {
 			continue
 		}
 		o, err := f.Open()
-		if err != nil {
-			return fmt.Errorf("%q: %w", f.Name, err)
-		}
-		data, err := b.part(o)
-		o.Close()
 		if err == nil {
-			err = b.add(f.Name, regular, uint16(f.Mode().Perm()), data)
+			err = b.read(f.Name, regular, uint16(f.Mode().Perm()), o)
+			o.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("%q: %w", f.Name, err)
+			if errors.Is(err, errTooMuch) {
+				return b.broken(archive, err)
+			}
+			b.c.fail(f.Name, err) // the others are where the list says
 		}
 	}
 	return nil
@@ -300,12 +382,15 @@ func (b *builder) configMaps(r io.Reader) error {
 
 // manifestSource merges the manifests of many hosts.
 type manifestSource struct {
-	open func(func(io.Reader) error) error
+	open func(func(string, io.Reader) error) error
 }
 
 // Manifests are what lint-config manifest wrote on each host: open calls its
-// argument with every file of them. Only MD5 rules can be applied.
-func Manifests(open func(each func(io.Reader) error) error) Source { return manifestSource{open} }
+// argument with every file of them and its name; one that cannot be read is
+// named in the report and the others are compared. Only MD5 rules can be applied.
+func Manifests(open func(each func(name string, r io.Reader) error) error) Source {
+	return manifestSource{open}
+}
 
 func (s manifestSource) load(_ context.Context, opt *Options) (*tree, error) {
 	l, err := ParseLayout("{service}/{version}/{env}/{instance}/{file...}")
@@ -314,7 +399,16 @@ func (s manifestSource) load(_ context.Context, opt *Options) (*tree, error) {
 	}
 	opt.layouts, opt.Layouts = []Layout{l}, []string{l.text}
 	b := newBuilder(opt)
-	if err := s.open(b.manifest); err != nil {
+	err = s.open(func(name string, r io.Reader) error {
+		if err := b.manifest(r); err != nil {
+			b.c.fail(name, err)
+		}
+		return nil
+	})
+	if err == nil && len(b.c.t.entries) == 0 && len(b.c.t.failed) > 0 {
+		err = fmt.Errorf("read %q: %w", b.c.t.failed[0].path, b.c.t.failed[0].err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return b.c.finish(), nil

@@ -40,6 +40,9 @@ func (l *linter) fullMD5(e int32) (string, error) {
 	if id := l.t.entries[e].content; l.t.sums != nil && id >= 0 {
 		return hex.EncodeToString(l.t.sums[id][:]), nil
 	}
+	if s, ok := l.t.md5s[l.t.entries[e].content]; ok {
+		return hex.EncodeToString(s[:]), nil
+	}
 	h := md5.New()
 	if b, ok := l.t.kept[l.t.entries[e].content]; ok {
 		h.Write(b)

@@ -75,8 +75,9 @@ type tree struct {
 
 	// read returns the bytes of an entry again, at most MaxParse of them.
 	read func(t *tree, e int32) ([]byte, error)
-	kept map[int32][]byte // contents of sources that cannot be read again
-	sums [][16]byte       // MD5 of each content where nothing else is known
+	kept map[int32][]byte   // contents of sources that cannot be read again
+	sums [][16]byte         // MD5 of each content where nothing else is known
+	md5s map[int32][16]byte // MD5 of contents that were read once and not kept
 }
 
 // folderPath returns the path of a directory relative to the root, "" for the root.
