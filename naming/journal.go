@@ -144,21 +144,6 @@ func (j *journal) remove() error {
 	return syncDir(filepath.Dir(j.path))
 }
 
-// own adds the values of steps to those that are ours, and reports whether any
-// was new. The last one of Ours stays last.
-func (j *journal) own(steps []Change) (added bool) {
-	for k := range j.Weights {
-		w := &j.Weights[k]
-		for _, c := range steps {
-			if c.Instance == w.Instance && c.To != w.Base && !slices.Contains(w.Ours, c.To) {
-				w.Ours = append([]Weight{c.To}, w.Ours...)
-				added = true
-			}
-		}
-	}
-	return added
-}
-
 // WriteDurable replaces path at once and for good: it writes a temporary file
 // beside it, syncs it, renames it over path and syncs the folder. A reader never
 // sees half of b, and nothing has changed when an error is returned. Callers

@@ -46,11 +46,15 @@ func processStopped(int) (stopped, known bool) { return false, false }
 // over: the watchdog takes it when the death of the owner has released it.
 func detach(cmd *exec.Cmd, _ *os.File) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.DETACHED_PROCESS}
+	tellDeath(cmd.SysProcAttr)
 }
 
 func inheritLock(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0o600) }
 
 func ignoreBrokenPipe() {}
+
+// hurry asks Windows to run this process before ordinary ones.
+func hurry() { _ = windows.SetPriorityClass(windows.CurrentProcess(), windows.HIGH_PRIORITY_CLASS) }
 
 // syncDir does nothing: Windows has no way to sync a folder.
 func syncDir(string) error { return nil }

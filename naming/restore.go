@@ -14,12 +14,11 @@ import (
 
 // A Report says what a restore did to each weight of a journal.
 type Report struct {
-	Registry string        `json:"registry"`
-	Service  string        `json:"service"`
-	Restored []Change      `json:"restored"`     // written back by this restore
-	Already  []string      `json:"already_base"` // instances whose weight was its base
-	Left     []Left        `json:"left_alone"`   // not ours to change
-	Took     time.Duration `json:"-"`            // until the base weights held
+	Registry string   `json:"registry"`
+	Service  string   `json:"service"`
+	Restored []Change `json:"restored"`     // written back by this restore
+	Already  []string `json:"already_base"` // instances whose weight was its base
+	Left     []Left   `json:"left_alone"`   // not ours to change
 }
 
 // Clean reports whether every weight is at its base.
@@ -44,25 +43,36 @@ const firstPause = 10 * time.Millisecond
 // ends while the registry cannot be reached. A weight that is neither the base
 // nor one of ours is left alone, as is an instance that is no longer listed.
 // It returns nil only after a list in which nothing was left to do.
+//
+// The weights in force are nearly always those written last, so those are
+// written back first, by compare-and-swap and without a list: when a test has
+// died, every exchange with the registry is one more wait for a busy machine.
 func restore(ctx context.Context, reg Registry, j *journal, log *runLog) (Report, error) {
-	start := time.Now()
+	var presumed []Change
+	for _, w := range j.Weights {
+		if last(w) != w.Base {
+			presumed = append(presumed, Change{w.Instance, last(w), w.Base})
+		}
+	}
+	return restoreListed(ctx, reg, j, log, writeBack(ctx, reg, j, presumed, log))
+}
+
+// restoreListed is restore by what the registry lists. restored are the changes
+// made already.
+func restoreListed(ctx context.Context, reg Registry, j *journal, log *runLog, restored []Change) (Report, error) {
 	rep := Report{Registry: j.Registry, Service: j.Service}
-	var restored []Change
 	for pause := firstPause; ; pause = min(2*pause, 250*time.Millisecond) {
-		todo, now, err := outstanding(ctx, reg, j, &rep)
+		todo, err := outstanding(ctx, reg, j, &rep)
 		if err == nil && len(todo) == 0 {
 			for _, c := range restored {
 				rep.Already = slices.DeleteFunc(rep.Already, func(name string) bool { return name == c.Instance })
 			}
-			rep.Restored, rep.Took = restored, time.Since(start)
+			rep.Restored = restored
 			return rep, nil
 		}
 		if err == nil {
-			var back map[string]Weight
-			back, err = writeBack(ctx, reg, j, todo, now)
-			_ = log.add("write", writeEvent{todo, back, "restore", errorText(err)}) // a full disk must not stop a restore
-			if err == nil {
-				restored = append(restored, todo...)
+			if done := writeBack(ctx, reg, j, todo, log); len(done) > 0 {
+				restored = append(restored, done...)
 				pause = firstPause
 				continue // look again at once
 			}
@@ -79,15 +89,15 @@ func restore(ctx context.Context, reg Registry, j *journal, log *runLog) (Report
 }
 
 // outstanding sorts the instances of j into rep.Already, rep.Left and the
-// changes still to be made, and returns the weights of the service now.
-func outstanding(ctx context.Context, reg Registry, j *journal, rep *Report) (todo []Change, now []Instance, err error) {
+// changes still to be made, which it returns.
+func outstanding(ctx context.Context, reg Registry, j *journal, rep *Report) (todo []Change, err error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	all, err := reg.List(call)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	now, _, err = Find(all, j.Service, "")
+	now, _, err := Find(all, j.Service, "")
 	if err != nil {
 		now = nil // the service is gone, so are its instances
 	}
@@ -105,7 +115,7 @@ func outstanding(ctx context.Context, reg Registry, j *journal, rep *Report) (to
 			rep.Left = append(rep.Left, Left{w.Instance, w.Base, now[at].Weight, fmt.Sprintf("changed by somebody else: the last weight written here was %d", last(w))})
 		}
 	}
-	return todo, now, nil
+	return todo, nil
 }
 
 func last(w journalWeight) Weight {
@@ -115,28 +125,30 @@ func last(w journalWeight) Weight {
 	return w.Ours[len(w.Ours)-1]
 }
 
-// writeBack makes the changes in the order of a ladder, so that on the way back
-// the tested instance is not overloaded either.
-func writeBack(ctx context.Context, reg Registry, j *journal, todo []Change, now []Instance) (map[string]Weight, error) {
-	names := make([]string, len(now))
-	from, to := make([]Weight, len(now)), make([]Weight, len(now))
-	tested := -1
-	for k, in := range now {
-		names[k], from[k], to[k] = in.Name, in.Weight, in.Weight
-		if in.Name == j.Instance {
+// writeBack makes the changes and returns those made: all or none. The order is
+// that of one round of [Ladder], so that on the way back the tested instance is
+// not overloaded either. There are no rounds in between: their weights would
+// have to be journaled first, and a restore waits for no disk.
+func writeBack(ctx context.Context, reg Registry, j *journal, todo []Change, log *runLog) []Change {
+	if len(todo) == 0 {
+		return nil
+	}
+	names, tested := make([]string, len(todo)), -1
+	from, to := make([]Weight, len(todo)), make([]Weight, len(todo))
+	for k, c := range todo {
+		names[k], from[k], to[k] = c.Instance, c.From, c.To
+		if c.Instance == j.Instance {
 			tested = k
 		}
-		if c := slices.IndexFunc(todo, func(c Change) bool { return c.Instance == in.Name }); c >= 0 {
-			to[k] = todo[c].To
-		}
-	}
-	steps := Ladder(names, from, to, tested)
-	if j.own(steps) {
-		_ = j.write() // a full disk must not stop a restore; it matters only if this is cut short too
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return reg.SetWeights(call, j.Service, steps)
+	back, err := reg.SetWeights(call, j.Service, ordered(names, from, to, tested))
+	_ = log.add("write", writeEvent{todo, back, "restore", errorText(err)}) // a full disk must not stop a restore
+	if err != nil {
+		return nil
+	}
+	return todo
 }
 
 // A Leftover is the outcome for one journal found by RestoreAll.

@@ -459,7 +459,7 @@ func (s *Shift) abandon() {
 // long as nobody has taken the lock over.
 func watch(ctx context.Context, reg Registry, j *journal, log *runLog, lock *serviceLock) (again []Change, err error) {
 	for end := time.Now().Add(settle); time.Now().Before(end) && lock.mine(); {
-		rep, err := restore(ctx, reg, j, log)
+		rep, err := restoreListed(ctx, reg, j, log, nil)
 		if err != nil {
 			return again, err
 		}

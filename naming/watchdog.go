@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -16,12 +17,12 @@ import (
 
 // The owner and its watchdog talk in lines. The owner says "beat N" and, when
 // it has restored, "done". The watchdog says "ready", "ack N" and, when it
-// takes over, "lost REASON". The end of the owner's stream is its death.
+// takes over, "lost REASON". The end of the owner's stream is its death; where the
+// kernel tells of it earlier, that counts.
 
 // A watchdog is the owner's view of the process that restores in its place.
 type watchdog struct {
 	leaseLeft
-	cmd  *exec.Cmd
 	in   *os.File // to the watchdog
 	stop chan struct{}
 	done chan struct{} // closed when the process has been waited for
@@ -42,17 +43,26 @@ func startWatchdog(ctx context.Context, cmd *exec.Cmd, lock *os.File, ttl time.D
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = toDog, fromDog, nil
 	cmd.Dir = os.TempDir() // do not pin the folder it was started in
 	detach(cmd, lock)
-	err = cmd.Start()
+	d := &watchdog{in: in, stop: make(chan struct{}), done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The death of this thread is what the watchdog is told of, so nobody
+		// else may end it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // its outcome is seen in what it said
+		}
+		close(d.done)
+	}()
+	err = <-started
 	toDog.Close()
 	fromDog.Close()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the watchdog: %w", err), in.Close(), out.Close())
 	}
-	d := &watchdog{cmd: cmd, in: in, stop: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait() // its outcome is seen in what it said
-		close(d.done)
-	}()
 	lines := bufio.NewScanner(out)
 	first := make(chan string, 1)
 	go func() {
@@ -178,6 +188,18 @@ func Watchdog(ctx context.Context, path string, in io.Reader, out io.Writer, ope
 		return err
 	}
 	defer reg.Close()
+	log, err := openRunLog(j.RunLog, j.Token, "watchdog")
+	if err != nil {
+		log = nil // a full disk must not stop a restore
+	}
+	defer log.close()
+	// A rehearsal: a watchdog that cannot see the weights is none, and what it
+	// will need is in memory from here on, whatever the disk is busy with.
+	if _, err := outstanding(ctx, reg, j, &Report{}); err != nil {
+		return err
+	}
+	hurry()
+	died := deathTold()
 	if _, err := io.WriteString(out, "ready\n"); err != nil {
 		return err
 	}
@@ -188,13 +210,13 @@ func Watchdog(ctx context.Context, path string, in io.Reader, out io.Writer, ope
 			lines <- s.Text()
 		}
 	}()
-	reason, finished := await(ctx, lines, out, time.Duration(j.TTLSeconds*float64(time.Second)))
+	reason, finished := await(ctx, lines, died, out, time.Duration(j.TTLSeconds*float64(time.Second)))
 	if finished {
 		return nil
 	}
 	fmt.Fprintf(out, "lost %s\n", reason)
 	ctx = context.WithoutCancel(ctx)
-	last, err := takeOver(ctx, reg, path, lock, reason)
+	last, err := takeOver(ctx, reg, path, lock, log, reason)
 	if err != nil || last == nil {
 		return err
 	}
@@ -204,18 +226,20 @@ func Watchdog(ctx context.Context, path string, in io.Reader, out io.Writer, ope
 	// once more, if no other test has begun meanwhile.
 	for range lines {
 	}
-	return afterEnd(ctx, reg, last)
+	return afterEnd(ctx, reg, last, log)
 }
 
+const ownerDied = "the owner died"
+
 // await answers signs of life until there is a reason to take over.
-func await(ctx context.Context, lines <-chan string, out io.Writer, ttl time.Duration) (reason string, finished bool) {
+func await(ctx context.Context, lines <-chan string, died <-chan os.Signal, out io.Writer, ttl time.Duration) (reason string, finished bool) {
 	lease := time.NewTimer(ttl)
 	defer lease.Stop()
 	for {
 		select {
 		case line, ok := <-lines:
 			if !ok {
-				return "the owner died", false
+				return ownerDied, false
 			}
 			word, rest, _ := strings.Cut(line, " ")
 			switch word {
@@ -225,6 +249,8 @@ func await(ctx context.Context, lines <-chan string, out io.Writer, ttl time.Dur
 				lease.Reset(ttl)
 				fmt.Fprintf(out, "ack %s\n", rest) // a dead owner is seen by the end of lines
 			}
+		case <-died:
+			return ownerDied, false
 		case <-lease.C:
 			return fmt.Sprintf("no sign of life for %v", ttl), false
 		case <-ctx.Done():
@@ -236,7 +262,7 @@ func await(ctx context.Context, lines <-chan string, out io.Writer, ttl time.Dur
 // takeOver restores from the journal as it is now, watches for late writes of
 // the owner, removes the journal and releases the lock, also for the owner. It
 // returns the journal, or nil where there was nothing to do.
-func takeOver(ctx context.Context, reg Registry, path string, lock *serviceLock, reason string) (*journal, error) {
+func takeOver(ctx context.Context, reg Registry, path string, lock *serviceLock, log *runLog, reason string) (*journal, error) {
 	defer lock.f.Close()
 	awaitLock(ctx, lock)
 	j, err := readJournal(path)
@@ -248,11 +274,6 @@ func takeOver(ctx context.Context, reg Registry, path string, lock *serviceLock,
 	}
 	ctx, cancel := context.WithTimeout(ctx, takeoverLimit)
 	defer cancel()
-	log, err := openRunLog(j.RunLog, j.Token, "watchdog")
-	if err != nil {
-		log = nil // a full disk must not stop a restore
-	}
-	defer log.close()
 	start := time.Now()
 	rep, err := restore(ctx, reg, j, log)
 	if err != nil {
@@ -281,7 +302,7 @@ func takeOver(ctx context.Context, reg Registry, path string, lock *serviceLock,
 }
 
 // afterEnd undoes a last write of an owner that was killed after it was stopped.
-func afterEnd(ctx context.Context, reg Registry, j *journal) error {
+func afterEnd(ctx context.Context, reg Registry, j *journal, log *runLog) error {
 	f, err := os.OpenFile(lockPathOf(j.path), os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -294,11 +315,6 @@ func afterEnd(ctx context.Context, reg Registry, j *journal) error {
 	defer lock.release()
 	ctx, cancel := context.WithTimeout(ctx, replayLimit)
 	defer cancel()
-	log, err := openRunLog(j.RunLog, j.Token, "watchdog")
-	if err != nil {
-		log = nil
-	}
-	defer log.close()
-	_, err = restore(ctx, reg, j, log)
+	_, err = restoreListed(ctx, reg, j, log, nil)
 	return err
 }

@@ -218,16 +218,16 @@ func (r *Registry) SetWeights(ctx context.Context, service string, changes []nam
 	for _, c := range changes {
 		commands = append(commands, fmt.Sprintf("set server %s/%s weight %d", service, c.Instance, c.To))
 	}
-	answers, err := r.batches(ctx, commands)
+	answers, err := r.batches(ctx, append(commands, getWeights(service, names)...)) // read back on the same connection
 	if err != nil {
 		return nil, err
 	}
-	for k, answer := range answers {
-		if answer != "" {
-			return nil, fmt.Errorf("haproxy refuses %q: %w", commands[k], refusal(answer))
+	for k, command := range commands {
+		if answers[k] != "" {
+			return nil, fmt.Errorf("haproxy refuses %q: %w", command, refusal(answers[k]))
 		}
 	}
-	back, err := r.weights(ctx, service, names)
+	back, err := weightsFrom(service, names, answers[len(commands):])
 	if err != nil {
 		return nil, err
 	}
@@ -249,18 +249,28 @@ func refusal(answer string) error {
 
 // weights reads the weights in force of some servers of a backend.
 func (r *Registry) weights(ctx context.Context, service string, names []string) (map[string]naming.Weight, error) {
+	answers, err := r.batches(ctx, getWeights(service, names))
+	if err != nil {
+		return nil, err
+	}
+	return weightsFrom(service, names, answers)
+}
+
+func getWeights(service string, names []string) []string {
 	var commands []string
 	for _, n := range names {
 		commands = append(commands, "get weight "+service+"/"+n)
 	}
-	answers, err := r.batches(ctx, commands)
-	if err != nil {
-		return nil, err
-	}
+	return commands
+}
+
+// weightsFrom reads the answers to getWeights.
+func weightsFrom(service string, names, answers []string) (map[string]naming.Weight, error) {
 	out := make(map[string]naming.Weight, len(names))
-	for k, answer := range answers {
-		if out[names[k]], err = parseWeight(answer); err != nil {
-			return nil, fmt.Errorf("haproxy refuses %q: %w", commands[k], refusal(answer))
+	for k, n := range names {
+		var err error
+		if out[n], err = parseWeight(answers[k]); err != nil {
+			return nil, fmt.Errorf("haproxy refuses %q: %w", "get weight "+service+"/"+n, refusal(answers[k]))
 		}
 	}
 	return out, nil
