@@ -3,15 +3,20 @@ package lint
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // A Cache remembers the report of a tree and what the system said about every
-// file of it. A later run that is told the same need not read a byte.
+// directory and file of it. A later run that is told the same lists no
+// directory and opens no file.
 type Cache struct {
 	Dir string // where entries lie
 	Key string // what beside the tree decides about the report: options, inventory, version
@@ -21,14 +26,9 @@ type Cache struct {
 // systems with whole seconds exist, and a file may change again within one.
 const grain = 2 * time.Second
 
-type cached struct {
-	Tree   string  `json:"tree"`
-	Report *Report `json:"report"`
-}
-
 func (c Cache) file(root string) string {
 	h := sha256.Sum256([]byte(root + "\x00" + c.Key))
-	return filepath.Join(c.Dir, "lint-"+hex.EncodeToString(h[:12])+".json")
+	return filepath.Join(c.Dir, "lint-"+hex.EncodeToString(h[:12]))
 }
 
 // RunDir is [Run] on a directory with a cache. An entry is only written when
@@ -41,40 +41,103 @@ func (c Cache) RunDir(ctx context.Context, root string, opt Options) (*Report, e
 	start := time.Now()
 	file := c.file(abs)
 	if b, err := os.ReadFile(file); err == nil {
-		var old cached
-		if json.Unmarshal(b, &old) == nil && old.Report != nil {
-			probe := opt
-			if err := probe.prepare(); err != nil {
-				return nil, err
-			}
-			st := &stamps{sums: map[string][16]byte{}}
-			probe.statOnly = true
-			t, err := dirSource{root: root, stamps: st}.load(ctx, &probe)
-			if err == nil && len(t.failed) == 0 && st.total() == old.Tree {
-				return old.Report, nil
-			}
+		probe := opt
+		if err := probe.prepare(); err != nil {
+			return nil, err
+		}
+		if report, list := decodeCache(b); report != nil && unchanged(ctx, root, list, probe.Workers) {
+			return report, nil
 		}
 	}
-	st := &stamps{sums: map[string][16]byte{}}
+	st := &stamps{}
 	report, err := Run(ctx, dirSource{root: root, stamps: st}, opt)
-	if err != nil || len(report.Unreadable) > 0 || st.newest.Add(grain).After(start) {
+	if err != nil || len(report.Unreadable) > 0 || time.Unix(0, st.newest()).Add(grain).After(start) {
 		return report, err
 	}
 	// A cache that cannot be written costs time and nothing else.
-	if b, err := json.Marshal(cached{st.total(), report}); err == nil && os.MkdirAll(c.Dir, 0o700) == nil {
+	if b := encodeCache(report, st.list); b != nil && os.MkdirAll(c.Dir, 0o700) == nil {
 		_ = replaceFile(file, b, 0o600)
 	}
 	return report, nil
 }
 
-// total is one hash over all directories.
-func (s *stamps) total() string {
-	h := sha256.New()
-	for _, dir := range sortedKeys(s.sums) {
-		h.Write([]byte(dir))
-		h.Write([]byte{0})
-		sum := s.sums[dir]
-		h.Write(sum[:])
+// unchanged reports whether all records still hold.
+func unchanged(ctx context.Context, root string, list []record, workers int) bool {
+	var next atomic.Int64
+	var changed atomic.Bool
+	var wg sync.WaitGroup
+	for range min(workers, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for ctx.Err() == nil && !changed.Load() {
+				k := int(next.Add(1)) - 1
+				if k >= len(list) {
+					return
+				}
+				if !list[k].unchanged(root) {
+					changed.Store(true)
+				}
+			}
+		})
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	wg.Wait()
+	return ctx.Err() == nil && !changed.Load()
+}
+
+// cacheMark begins an entry; the number is that of its form.
+const cacheMark = "wxops-lint-cache/2\n"
+
+// encodeCache writes the report as JSON, then every record: path, names and
+// digest, each with its length before it.
+func encodeCache(report *Report, list []*record) []byte {
+	text, err := json.Marshal(report)
+	if err != nil {
+		return nil
+	}
+	b := []byte(cacheMark)
+	put := func(field []byte) {
+		b = binary.AppendUvarint(b, uint64(len(field)))
+		b = append(b, field...)
+	}
+	put(text)
+	for _, r := range list {
+		put([]byte(r.path))
+		put(r.names)
+		b = append(b, r.total[:]...)
+	}
+	return b
+}
+
+// decodeCache returns nil for an entry that cannot be understood.
+func decodeCache(b []byte) (*Report, []record) {
+	if len(b) < len(cacheMark) || string(b[:len(cacheMark)]) != cacheMark {
+		return nil, nil
+	}
+	b = b[len(cacheMark):]
+	ok := true
+	get := func() []byte {
+		n, k := binary.Uvarint(b)
+		if k <= 0 || n > uint64(len(b)-k) {
+			ok = false
+			return nil
+		}
+		field := b[k : k+int(n)]
+		b = b[k+int(n):]
+		return field
+	}
+	var report Report
+	if text := get(); json.Unmarshal(text, &report) != nil || report.Findings == nil {
+		return nil, nil
+	}
+	var list []record
+	for ok && len(b) > 0 {
+		r := record{path: string(get()), names: get()}
+		if ok = ok && len(b) >= len(r.total); ok {
+			b = b[copy(r.total[:], b):]
+			list = append(list, r)
+		}
+	}
+	if !ok || len(list) == 0 {
+		return nil, nil
+	}
+	return &report, list
 }

@@ -118,7 +118,6 @@ type Options struct {
 
 	layouts  []Layout
 	ordered  *ignoreRules
-	statOnly bool              // only what the cache compares
 	envWords map[string]string // names of environments beyond the known words
 	rules    map[string]bool
 }

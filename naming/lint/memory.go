@@ -107,7 +107,7 @@ func (b *builder) read(name string, kind entryKind, mode uint16, r io.Reader) er
 		}
 	}
 	b.byName[p] = int32(len(b.c.t.entries))
-	b.c.addEntries(e.dir, []entry{e}, size)
+	b.c.addEntry(e, size)
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (b *builder) link(name, target string) error {
 	e := b.c.t.entries[first]
 	e.name, e.dir = path.Base(p), b.folder(path.Dir(p))
 	b.byName[p] = int32(len(b.c.t.entries))
-	b.c.addEntries(e.dir, []entry{e}, 0)
+	b.c.addEntry(e, 0)
 	return nil
 }
 
@@ -191,7 +191,7 @@ func (b *builder) addSum(name string, digest []byte) error {
 	if isNew {
 		b.c.t.sums = append(b.c.t.sums, [16]byte(digest))
 	}
-	b.c.addEntries(b.folder(path.Dir(p)), []entry{{name: path.Base(p), dir: b.folder(path.Dir(p)), content: id}}, 0)
+	b.c.addEntry(entry{name: path.Base(p), dir: b.folder(path.Dir(p)), content: id}, 0)
 	return nil
 }
 

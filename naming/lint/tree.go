@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/wxops/wxops/naming/lint/format"
@@ -34,8 +35,6 @@ type entry struct {
 type folder struct {
 	name   string
 	parent int32
-	files  int32 // entries in it
-	subs   int32 // directories in it
 }
 
 // A content is one distinct sequence of bytes in one syntax.
@@ -92,8 +91,9 @@ func (t *tree) path(e int32) string {
 	return path.Join(t.folderPath(t.entries[e].dir), t.entries[e].name)
 }
 
-// A collector gathers what several readers find. Its methods are safe for
-// concurrent use, except that a reader's batch belongs to it alone.
+// A collector gathers the contents that several readers find: contentID and
+// setFacts are safe for concurrent use. The other methods are for sources that
+// one reader reads in any order.
 type collector struct {
 	mu    sync.Mutex
 	t     *tree
@@ -107,19 +107,12 @@ type contentKey struct {
 
 // addFolder returns the index of a new directory.
 func (c *collector) addFolder(parent int32, name string) int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.t.folders = append(c.t.folders, folder{name: name, parent: parent})
-	if parent >= 0 {
-		c.t.folders[parent].subs++
-	}
 	return int32(len(c.t.folders) - 1)
 }
 
 func (c *collector) fail(p string, err error) {
-	c.mu.Lock()
 	c.t.failed = append(c.t.failed, failure{p, err})
-	c.mu.Unlock()
 }
 
 // contentID returns the id of a content and whether it is new. The caller that
@@ -146,24 +139,21 @@ func (c *collector) setFacts(id int32, f *facts) {
 	c.mu.Unlock()
 }
 
-// addEntries adds the files of one directory and the bytes they had.
-func (c *collector) addEntries(dir int32, batch []entry, bytes int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t.folders[dir].files += int32(len(batch))
-	c.t.entries = append(c.t.entries, batch...)
+// addEntry adds a file and the bytes it had.
+func (c *collector) addEntry(e entry, bytes int64) {
+	c.t.entries = append(c.t.entries, e)
 	c.t.bytes += bytes
 }
 
-// finish puts entries, folders and failures into the order of their paths, so
-// that equal trees give equal reports whatever the order of reading was.
+// finish puts entries and folders into the order of a walk: the names of each
+// directory sorted, depth first, a directory's files before what is below.
 func (c *collector) finish() *tree {
 	t := c.t
 	order := make([]int32, len(t.folders))
 	paths := make([]string, len(t.folders))
 	for i := range order {
 		order[i] = int32(i)
-		paths[i] = t.folderPath(int32(i))
+		paths[i] = strings.ReplaceAll(t.folderPath(int32(i)), "/", "\x00") // lower than any byte of a name
 	}
 	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(paths[a], paths[b]) })
 	rank := make([]int32, len(order))

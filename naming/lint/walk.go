@@ -1,52 +1,108 @@
 package lint
 
 import (
+	"bytes"
 	"context"
 	"hash/maphash"
+	"math/bits"
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wxops/wxops/naming/lint/format"
 )
 
-// A walker reads one part of a directory tree with buffers of its own.
+// A walker reads parts of a directory tree with buffers of its own; what it
+// found stays with it until all parts are put together.
 type walker struct {
-	c        *collector
-	opt      *Options
-	buffer   []byte // one file
-	names    []byte // one directory as the system gives it
-	interned map[string]string
-	analyzer analyzer
-	hash     maphash.Hash
-	batch    []entry
-	ignore   *ignoreRules
-	stamps   *stamps
+	c         *collector
+	opt       *Options
+	ignore    *ignoreRules
+	buffer    []byte // one file
+	dents     []byte // one directory as the system gives it
+	names     map[string]*named
+	held      int       // bytes that names hold
+	levels    []listing // by depth
+	trail     []string  // directories from the root to the one being read
+	templates int       // how many of them are called templates
+	analyzer  analyzer
+	record    *record // for the cache; nil: none is kept
+
+	folders []folder // parents are indexes into this slice, -1 at the top of a part
+	entries []entry
+	failed  []failure
+	bytes   int64
 }
 
-// readSize is the buffer of a reader: longer files are read in several parts.
-const readSize = 1 << 20
+// A named is a part of a path, with the bytes of the last file that had it: in
+// most trees the next file of that name has the same bytes, and comparing costs
+// less than hashing and looking the hash up.
+type named struct {
+	text string // a NUL follows it in memory
+	last []byte
+	id   int32 // the content of last; -1 if there is none
+}
 
-// maxFolders is the deepest nesting of directories that is followed; each
-// level holds one open file.
-const maxFolders = 200
+// A listing is one directory. raw keeps the order in which the system gave the
+// names: the next directory at this depth mostly has the same ones.
+type listing struct {
+	raw   []*named
+	items []item
+}
+
+type item struct {
+	name   *named
+	kind   entryKind
+	folder bool
+}
+
+const (
+	readSize   = 256 << 10 // buffer of a reader, so that it stays in a core's cache; longer files are read in parts
+	maxFolders = 200       // nesting of directories that is followed; each level holds one open file
+	maxHeld    = 32 << 20  // bytes of files that a walker keeps to compare others with
+	maxOneHeld = 64 << 10  // bytes of a single one of them
+)
 
 func newWalker(c *collector, opt *Options, ignore *ignoreRules) *walker {
-	w := &walker{c: c, opt: opt, buffer: make([]byte, readSize), names: make([]byte, 32<<10), interned: map[string]string{}, ignore: ignore}
-	w.hash.SetSeed(seedA)
+	w := &walker{c: c, opt: opt, buffer: make([]byte, readSize), dents: make([]byte, 32<<10), names: map[string]*named{}, ignore: ignore}
 	w.analyzer.opt = opt
 	return w
 }
 
-func (w *walker) intern(b []byte) string {
-	if s, ok := w.interned[string(b)]; ok {
-		return s
+// name returns the k-th name of a directory that l was about before.
+func (w *walker) name(l *listing, k int, b []byte) *named {
+	if k < len(l.raw) && l.raw[k].text == string(b) {
+		return l.raw[k]
 	}
-	s := string(b)
-	w.interned[s] = s
-	return s
+	n := w.names[string(b)]
+	if n == nil {
+		text := string(append(b[:len(b):len(b)], 0))[:len(b)]
+		n = &named{text: text, id: -1}
+		w.names[text] = n
+	}
+	if k < len(l.raw) {
+		l.raw[k] = n
+	} else {
+		l.raw = append(l.raw, n)
+	}
+	return n
+}
+
+// sort puts the items into the order of their names.
+func (l *listing) sort() {
+	if len(l.items) > 16 {
+		slices.SortFunc(l.items, func(a, b item) int { return strings.Compare(a.name.text, b.name.text) })
+		return
+	}
+	for i := 1; i < len(l.items); i++ {
+		for k := i; k > 0 && l.items[k].name.text < l.items[k-1].name.text; k-- {
+			l.items[k], l.items[k-1] = l.items[k-1], l.items[k]
+		}
+	}
 }
 
 // skipFolder names directories that hold no configuration of the tree itself.
@@ -58,68 +114,259 @@ func skipFolder(name string) bool {
 	return false
 }
 
-// take hashes and, if new, analyzes the n bytes in the buffer, which are a whole file.
-func (w *walker) take(dir, name string, b []byte) int32 {
-	syntax := format.Text
-	if !w.opt.MD5Only {
-		full := name
-		if strings.Contains(dir, "templates") {
-			full = dir + "/" + name
-		}
-		syntax = format.Detect(full, b)
+func (w *walker) fail(name string, err error) {
+	w.failed = append(w.failed, failure{path.Join(path.Join(w.trail...), name), err})
+}
+
+// enter and leave keep the trail.
+func (w *walker) enter(name string) {
+	w.trail = append(w.trail, name)
+	if name == "templates" {
+		w.templates++
 	}
+}
+
+func (w *walker) leave() {
+	if w.trail[len(w.trail)-1] == "templates" {
+		w.templates--
+	}
+	w.trail = w.trail[:len(w.trail)-1]
+}
+
+// syntax says how a file is written by its name and bytes; a directory called
+// templates above it counts.
+func (w *walker) syntax(name string, b []byte) format.Syntax {
+	switch {
+	case w.opt.MD5Only:
+		return format.Text
+	case w.templates > 0:
+		return format.Template
+	}
+	return format.Detect(name, b)
+}
+
+// take finds out which content the bytes of a whole file are and, if it is new, analyzes it.
+func (w *walker) take(n *named, b []byte) int32 {
+	if n.id >= 0 && w.templates == 0 && bytes.Equal(n.last, b) {
+		return n.id
+	}
+	syntax := w.syntax(n.text, b)
 	id, isNew := w.c.contentID(sumOf(b), syntax)
 	if isNew && !w.opt.MD5Only {
-		w.analyzer.name = name
+		w.analyzer.name = n.text
 		w.c.setFacts(id, w.analyzer.analyze(syntax, b))
+	}
+	if w.templates == 0 && len(b) <= maxOneHeld {
+		before := cap(n.last)
+		n.last, n.id = append(n.last[:0], b...), id
+		if w.held += cap(n.last) - before; w.held > maxHeld {
+			for _, o := range w.names {
+				o.last, o.id = nil, -1
+			}
+			w.held = 0
+		}
 	}
 	return id
 }
 
-// takeLarge finishes a file that did not fit into the buffer: next reads the
-// next part of it. Files up to MaxParse are analyzed, others only hashed.
-func (w *walker) takeLarge(dir, name string, head []byte, next func([]byte) (int, error)) (id int32, size int64, large bool, err error) {
-	w.hash.Reset()
+// takeLarge finishes a file that filled the buffer. Files up to MaxParse are
+// analyzed, others only hashed.
+func (w *walker) takeLarge(n *named, f handle) (id int32, size int64, large bool, err error) {
+	var sum sum
 	var whole []byte
 	keep := true
-	part := head
-	for {
-		size += int64(len(part))
-		w.hash.Write(part)
-		if keep && size <= w.opt.MaxParse {
+	for part := w.buffer; len(part) > 0; {
+		sum.add(part)
+		if keep = keep && sum.size <= w.opt.MaxParse; !keep {
+			whole = nil
+		} else if !w.opt.MD5Only {
 			whole = append(whole, part...)
-		} else {
-			keep, whole = false, nil
 		}
-		n, err := next(w.buffer)
-		if err != nil {
-			return -1, size, false, err
+		filled := 0
+		for filled < len(w.buffer) {
+			k, err := f.read(w.buffer[filled:])
+			if err != nil {
+				return -1, sum.size, false, err
+			}
+			if k == 0 {
+				break
+			}
+			filled += k
 		}
-		if n == 0 {
-			break
-		}
-		part = w.buffer[:n]
+		part = w.buffer[:filled]
 	}
-	s := sum{w.hash.Sum64(), size}
 	syntax := format.Text
-	if !w.opt.MD5Only && keep {
-		syntax = format.Detect(path.Join(dir, name), whole)
+	if keep {
+		syntax = w.syntax(n.text, whole)
 	}
-	id, isNew := w.c.contentID(s, syntax)
+	id, isNew := w.c.contentID(sum, syntax)
 	if isNew && keep && !w.opt.MD5Only {
+		w.analyzer.name = n.text
 		w.c.setFacts(id, w.analyzer.analyze(syntax, whole))
 	}
-	return id, size, !keep, nil
+	return id, sum.size, !keep, nil
 }
 
-// pending is a directory that a worker will read.
-type pending struct {
-	path string
-	id   int32
-	self bool // its own entries too, not only those below
+// add appends one part of a file that is longer than [readSize]. Every part but
+// the last has that length, so equal files have equal sums.
+func (s *sum) add(part []byte) {
+	s.hash = bits.RotateLeft64(s.hash*0x9e3779b97f4a7c15, 29) ^ maphash.Bytes(seedA, part)
+	s.size += int64(len(part))
 }
 
-// readTree reads a directory tree with all cores.
+// file reads one regular file. A read that returns less than was asked for is
+// the end of a regular file, which saves one system call for each.
+func (w *walker) file(d directory, n *named, dir int32) {
+	e := entry{name: n.text, dir: dir, content: -1}
+	size, err := w.readFile(d, n, &e)
+	if err != nil {
+		w.fail(n.text, err)
+		e.kind = unreadable
+	}
+	w.entries = append(w.entries, e)
+	w.bytes += size
+}
+
+func (w *walker) readFile(d directory, n *named, e *entry) (int64, error) {
+	f, err := d.open(n)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	if !w.opt.MD5Only || w.record != nil {
+		st, err := f.stat()
+		if err != nil {
+			return 0, err
+		}
+		if !st.regular() {
+			e.kind = special
+			return 0, nil
+		}
+		e.mode = uint16(st.mode & 0o7777)
+		w.record.file(n, &st)
+	}
+	k, err := f.read(w.buffer)
+	if err != nil {
+		return 0, err
+	}
+	if k < len(w.buffer) {
+		e.content = w.take(n, w.buffer[:k])
+		return int64(k), nil
+	}
+	var size int64
+	e.content, size, e.large, err = w.takeLarge(n, f)
+	return size, err
+}
+
+// read lists one directory, reads its files and returns its entries in the
+// order of their names; they are valid until the next directory of this depth is read.
+func (w *walker) read(d directory, id int32, depth int) []item {
+	for depth >= len(w.levels) {
+		w.levels = append(w.levels, listing{})
+	}
+	if w.record != nil {
+		st, err := d.stat()
+		if err != nil {
+			w.fail("", err)
+		}
+		w.record.folder(&st)
+	}
+	l := &w.levels[depth]
+	l.items = l.items[:0]
+	if err := w.list(d, l); err != nil {
+		w.fail("", err)
+	}
+	if w.ignore != nil {
+		dir := path.Join(w.trail...)
+		l.items = slices.DeleteFunc(l.items, func(i item) bool { return w.ignore.ignored(dir, i.name.text, i.folder) })
+	}
+	l.items = slices.DeleteFunc(l.items, func(i item) bool { return i.folder && skipFolder(i.name.text) })
+	l.sort()
+	for _, i := range l.items {
+		switch {
+		case i.folder:
+		case i.kind == regular:
+			w.file(d, i.name, id)
+		default:
+			w.entries = append(w.entries, entry{name: i.name.text, dir: id, content: -1, kind: i.kind})
+		}
+	}
+	return l.items
+}
+
+// below reads a directory and everything below it, depth first.
+func (w *walker) below(ctx context.Context, d directory, id int32, depth int) {
+	for _, i := range w.read(d, id, depth) {
+		if !i.folder {
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		sub := int32(len(w.folders))
+		w.folders = append(w.folders, folder{i.name.text, id})
+		w.enter(i.name.text)
+		if c, err := d.folder(i.name); err != nil {
+			w.fail("", err)
+		} else if depth == maxFolders {
+			w.fail("", errNesting)
+			c.close()
+		} else {
+			w.record.enter(i.name)
+			w.below(ctx, c, sub, depth+1)
+			w.record.leave()
+			c.close()
+		}
+		w.leave()
+	}
+}
+
+// A branch is a directory near the root: either one of those that are shared
+// out among the walkers, with all below it, or one above those.
+type branch struct {
+	name, path string
+	subs       []*branch
+	parted     bool // subs holds its directories; else everything below belongs to the branch itself
+	record     *record
+
+	w                *walker // that read it
+	folders, entries [2]int  // what of the walker's belongs to it
+}
+
+// read reads a branch: alone, or with everything below it.
+func (b *branch) read(ctx context.Context, w *walker, root string, alone bool) {
+	b.w = w
+	b.folders[0], b.entries[0] = len(w.folders), len(w.entries)
+	id := int32(len(w.folders))
+	w.folders = append(w.folders, folder{b.name, -1})
+	w.trail, w.templates = w.trail[:0], 0
+	if b.path != "" {
+		for part := range strings.SplitSeq(b.path, "/") {
+			w.enter(part)
+		}
+	}
+	if w.record = b.record; w.record != nil {
+		defer w.record.finish()
+	}
+	if d, err := openRoot(root, b.path); err != nil {
+		w.fail("", err)
+	} else {
+		if b.parted = alone; alone {
+			for _, i := range w.read(d, id, 0) {
+				if i.folder {
+					b.subs = append(b.subs, &branch{name: i.name.text, path: path.Join(b.path, i.name.text)})
+				}
+			}
+		} else {
+			w.below(ctx, d, id, len(w.trail))
+		}
+		d.close()
+	}
+	b.folders[1], b.entries[1] = len(w.folders), len(w.entries)
+}
+
+// readTree reads a directory tree with all cores. Whoever reads a part of it,
+// everything ends up in the order of names, directories depth first.
 func readTree(ctx context.Context, root string, opt *Options, ignore *ignoreRules, st *stamps) (*tree, error) {
 	t := &tree{read: func(t *tree, e int32) ([]byte, error) { return readFile(root, t.path(e), opt.MaxParse) }}
 	c := &collector{t: t, index: map[contentKey]int32{}}
@@ -130,33 +377,45 @@ func readTree(ctx context.Context, root string, opt *Options, ignore *ignoreRule
 	if !info.IsDir() {
 		return nil, &os.PathError{Op: "read", Path: root, Err: os.ErrInvalid}
 	}
-	top := c.addFolder(-1, "")
 	first := newWalker(c, opt, ignore)
-	first.stamps = st
-	queue := first.spread(ctx, root, pending{"", top, true}, 8*runtime.GOMAXPROCS(0))
-	if len(t.failed) > 0 && t.failed[0].path == "" {
-		return nil, t.failed[0].err
+	top := &branch{}
+	queue := []*branch{top}
+	// Directories near the root are read at once, until there are enough to share.
+	for level := 0; level < 3 && len(queue) > 0 && len(queue) < 8*runtime.GOMAXPROCS(0) && ctx.Err() == nil; level++ {
+		var deeper []*branch
+		for _, b := range queue {
+			b.record = st.branch(b.path)
+			b.read(ctx, first, root, true)
+			deeper = append(deeper, b.subs...)
+		}
+		queue = deeper
 	}
-	var next int
+	if len(first.failed) > 0 && first.failed[0].path == "" {
+		return nil, first.failed[0].err
+	}
+	for _, b := range queue {
+		b.record = st.branch(b.path)
+	}
+	var next atomic.Int64
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for range max(opt.Workers, 1) {
+	walkers := []*walker{first}
+	for k := range max(opt.Workers, 1) {
+		w := first
+		if k > 0 {
+			w = newWalker(c, opt, ignore)
+			walkers = append(walkers, w)
+		}
 		wg.Go(func() {
-			w := newWalker(c, opt, ignore)
-			w.stamps = st
 			for ctx.Err() == nil {
-				mu.Lock()
-				if next == len(queue) {
-					mu.Unlock()
+				k := int(next.Add(1)) - 1
+				if k >= len(queue) {
 					return
 				}
-				p := queue[next]
-				next++
-				mu.Unlock()
-				w.folder(ctx, root, p)
+				queue[k].read(ctx, w, root, false)
 				if opt.Progress != nil {
 					mu.Lock()
-					opt.Progress(next, len(queue))
+					opt.Progress(k+1, len(queue))
 					mu.Unlock()
 				}
 			}
@@ -166,19 +425,52 @@ func readTree(ctx context.Context, root string, opt *Options, ignore *ignoreRule
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return c.finish(), nil
+	t.join(top, walkers)
+	return t, nil
 }
 
-// spread reads directories near the root itself until there are at least want
-// parts for the workers to share, and returns those parts.
-func (w *walker) spread(ctx context.Context, root string, p pending, want int) []pending {
-	queue := []pending{p}
-	for level := 0; level < 3 && len(queue) < want && ctx.Err() == nil; level++ {
-		var deeper []pending
-		for _, q := range queue {
-			deeper = append(deeper, w.level(root, q)...)
-		}
-		queue = deeper
+// join puts the parts together that walkers have read and numbers the contents
+// by the first entry that has each, so that equal trees give equal reports
+// whatever the order of reading was.
+func (t *tree) join(top *branch, walkers []*walker) {
+	folders, entries := 0, 0
+	for _, w := range walkers {
+		folders += len(w.folders)
+		entries += len(w.entries)
+		t.failed = append(t.failed, w.failed...)
+		t.bytes += w.bytes
 	}
-	return queue
+	slices.SortFunc(t.failed, func(a, b failure) int { return strings.Compare(a.path, b.path) })
+	t.folders, t.entries = make([]folder, 0, folders), make([]entry, 0, entries)
+	order := make([]int32, len(t.contents)) // new number of each content, from 1
+	contents := make([]content, 0, len(t.contents))
+	var add func(b *branch, parent int32)
+	add = func(b *branch, parent int32) {
+		base := int32(len(t.folders))
+		shift := base - int32(b.folders[0])
+		for _, f := range b.w.folders[b.folders[0]:b.folders[1]] {
+			if f.parent += shift; f.parent < base {
+				f.parent = parent
+			}
+			t.folders = append(t.folders, f)
+		}
+		for _, e := range b.w.entries[b.entries[0]:b.entries[1]] {
+			e.dir += shift
+			if e.content >= 0 {
+				if order[e.content] == 0 {
+					c := t.contents[e.content]
+					c.first = int32(len(t.entries))
+					contents = append(contents, c)
+					order[e.content] = int32(len(contents))
+				}
+				e.content = order[e.content] - 1
+			}
+			t.entries = append(t.entries, e)
+		}
+		for _, s := range b.subs {
+			add(s, base)
+		}
+	}
+	add(top, -1)
+	t.contents = contents
 }

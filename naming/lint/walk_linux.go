@@ -2,11 +2,8 @@ package lint
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"syscall"
 	"unsafe"
@@ -14,195 +11,133 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNesting says that a directory lies deeper than maxFolders.
-var errNesting = errors.New("more than 200 directories deep")
+// A directory is an open directory; everything in it is opened relative to it.
+type directory int
 
-const openFolder = syscall.O_RDONLY | syscall.O_DIRECTORY | syscall.O_CLOEXEC | syscall.O_NOFOLLOW
+// A handle is an open file.
+type handle int
 
-// level reads the entries of one directory and returns its subdirectories.
-func (w *walker) level(root string, p pending) []pending {
-	fd, err := openRetry(unix.AT_FDCWD, filepath.Join(root, p.path), openFolder&^flagIf(p.path == "", syscall.O_NOFOLLOW))
-	if err != nil {
-		w.c.fail(p.path, err)
-		return nil
+const (
+	openFolder = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
+	openFile   = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK
+)
+
+// openRoot opens a directory below root, or root itself, which may be a link.
+func openRoot(root, p string) (directory, error) {
+	flags := openFolder
+	if p == "" {
+		flags &^= unix.O_NOFOLLOW
 	}
-	defer syscall.Close(fd)
-	return w.entries(fd, p)
-}
-
-func flagIf(yes bool, flag int) int {
-	if yes {
-		return flag
-	}
-	return 0
-}
-
-// folder reads a directory and everything below it, depth first.
-func (w *walker) folder(ctx context.Context, root string, p pending) {
-	fd, err := openRetry(unix.AT_FDCWD, filepath.Join(root, p.path), openFolder)
-	if err != nil {
-		w.c.fail(p.path, err)
-		return
-	}
-	defer syscall.Close(fd)
-	w.below(ctx, fd, p, 0)
-}
-
-func (w *walker) below(ctx context.Context, fd int, p pending, depth int) {
-	subs := w.entries(fd, p)
-	for _, s := range subs {
-		if ctx.Err() != nil {
-			return
+	for {
+		fd, err := unix.Open(filepath.Join(root, p), flags, 0)
+		if err != unix.EINTR {
+			return directory(fd), err
 		}
-		if depth == maxFolders {
-			w.c.fail(s.path, errNesting)
+	}
+}
+
+// openAt opens a name without copying it: a NUL follows its text in memory.
+func openAt(d directory, n *named, flags uintptr) (int, error) {
+	for {
+		fd, _, err := syscall.Syscall6(unix.SYS_OPENAT, uintptr(d), uintptr(unsafe.Pointer(unsafe.StringData(n.text))), flags, 0, 0, 0)
+		switch err {
+		case 0:
+			return int(fd), nil
+		case unix.EINTR:
 			continue
 		}
-		c, err := openRetry(fd, path.Base(s.path), openFolder)
-		if err != nil {
-			w.c.fail(s.path, err)
+		return -1, err
+	}
+}
+
+func (d directory) folder(n *named) (directory, error) {
+	fd, err := openAt(d, n, openFolder)
+	return directory(fd), err
+}
+
+func (d directory) open(n *named) (handle, error) {
+	fd, err := openAt(d, n, openFile)
+	return handle(fd), err
+}
+
+func (d directory) close() { handle(d).close() }
+
+func (d directory) stat() (stamp, error) { return handle(d).stat() }
+
+// close never waits for a disk, so the scheduler need not know of it.
+func (f handle) close() { syscall.RawSyscall(unix.SYS_CLOSE, uintptr(f), 0, 0) }
+
+func (f handle) read(b []byte) (int, error) {
+	for {
+		n, _, err := syscall.Syscall(unix.SYS_READ, uintptr(f), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch err {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
 			continue
 		}
-		w.below(ctx, c, s, depth+1)
-		syscall.Close(c)
+		return 0, err
 	}
 }
 
-func openRetry(at int, name string, flags int) (int, error) {
-	for {
-		fd, err := syscall.Openat(at, name, flags, 0)
-		if err != syscall.EINTR {
-			return fd, err
+func (f handle) stat() (stamp, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f), &st)
+	return newStamp(&st), err
+}
+
+func newStamp(st *unix.Stat_t) stamp {
+	return stamp{size: st.Size, modified: st.Mtim.Nano(), changed: st.Ctim.Nano(), inode: st.Ino, device: uint64(st.Dev), mode: st.Mode}
+}
+
+// list reads the names in a directory with getdents64.
+func (w *walker) list(d directory, l *listing) error {
+	for k := 0; ; {
+		n, err := unix.Getdents(int(d), w.dents)
+		if err == unix.EINTR {
+			continue
 		}
-	}
-}
-
-func readRetry(fd int, b []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, b)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
-// entries reads one directory with getdents64: files are read at once, relative
-// to the open directory and without asking for their size; subdirectories are returned.
-func (w *walker) entries(fd int, p pending) []pending {
-	var subs []pending
-	w.batch = w.batch[:0]
-	var total int64
-	record := w.stamps.folder(p.path)
-	for {
-		n, err := syscall.ReadDirent(fd, w.names)
 		if err != nil || n <= 0 {
-			if err != nil {
-				w.c.fail(p.path, err)
-			}
-			break
+			return err
 		}
-		for b := w.names[:n]; len(b) > 0; {
-			d := (*syscall.Dirent)(unsafe.Pointer(&b[0]))
-			nameBytes := b[unsafe.Offsetof(d.Name):d.Reclen]
-			b = b[d.Reclen:]
-			nameBytes = nameBytes[:bytes.IndexByte(nameBytes, 0)]
-			if string(nameBytes) == "." || string(nameBytes) == ".." {
+		for b := w.dents[:n]; len(b) > 0; {
+			e := (*unix.Dirent)(unsafe.Pointer(&b[0]))
+			text := b[unsafe.Offsetof(e.Name):e.Reclen]
+			b = b[e.Reclen:]
+			text = text[:bytes.IndexByte(text, 0)]
+			if text[0] == '.' && (len(text) == 1 || len(text) == 2 && text[1] == '.') {
 				continue
 			}
-			name := w.intern(nameBytes)
-			kind := d.Type
-			if kind == syscall.DT_UNKNOWN {
-				kind = statKind(fd, name)
-			}
-			if w.ignore.ignored(p.path, name, kind == syscall.DT_DIR) {
-				continue
+			i := item{name: w.name(l, k, text), kind: special}
+			k++
+			kind := e.Type
+			if kind == unix.DT_UNKNOWN {
+				kind = statKind(d, i.name.text)
 			}
 			switch kind {
-			case syscall.DT_DIR:
-				if skipFolder(name) {
-					continue
-				}
-				subs = append(subs, pending{path.Join(p.path, name), w.c.addFolder(p.id, name), true})
-				record.sub(name)
-			case syscall.DT_REG:
-				e, size := w.file(fd, p, name, record)
-				w.batch = append(w.batch, e)
-				total += size
-			case syscall.DT_LNK:
-				w.batch = append(w.batch, entry{name: name, dir: p.id, content: -1, kind: symlink})
-				record.link(name)
-			default:
-				w.batch = append(w.batch, entry{name: name, dir: p.id, content: -1, kind: special})
-				record.link(name)
+			case unix.DT_DIR:
+				i.folder = true
+			case unix.DT_REG:
+				i.kind = regular
+			case unix.DT_LNK:
+				i.kind = symlink
 			}
+			l.items = append(l.items, i)
 		}
 	}
-	w.stamps.done(p.path, record)
-	w.c.addEntries(p.id, w.batch, total)
-	return subs
 }
 
-func statKind(fd int, name string) uint8 {
+func statKind(d directory, name string) uint8 {
 	var st unix.Stat_t
-	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return syscall.DT_REG // opening it will say what is wrong
+	if err := unix.Fstatat(int(d), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return unix.DT_REG // opening it will say what is wrong
 	}
 	return uint8(st.Mode >> 12 & 15)
 }
 
-// file reads one regular file. A read that returns less than was asked for is
-// the end of a regular file, which saves one system call for each.
-func (w *walker) file(fd int, p pending, name string, record *folderStamp) (entry, int64) {
-	e := entry{name: name, dir: p.id, content: -1}
-	failed := func(err error) (entry, int64) {
-		w.c.fail(path.Join(p.path, name), err)
-		e.kind = unreadable
-		return e, 0
-	}
-	if w.opt.statOnly {
-		var st unix.Stat_t
-		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return failed(err)
-		}
-		record.file(name, &st)
-		return e, 0
-	}
-	f, err := openRetry(fd, name, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NOFOLLOW|syscall.O_NONBLOCK)
-	if err != nil {
-		return failed(err)
-	}
-	defer syscall.Close(f)
-	if !w.opt.MD5Only || record != nil {
-		var st unix.Stat_t
-		if err := unix.Fstat(f, &st); err != nil {
-			return failed(err)
-		}
-		if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
-			e.kind = special
-			return e, 0
-		}
-		e.mode = uint16(st.Mode & 0o7777)
-		record.file(name, &st)
-	}
-	n, err := readRetry(f, w.buffer)
-	if err != nil {
-		return failed(err)
-	}
-	if n < len(w.buffer) {
-		e.content = w.take(p.path, name, w.buffer[:n])
-		return e, int64(n)
-	}
-	id, size, large, err := w.takeLarge(p.path, name, w.buffer[:n], func(b []byte) (int, error) { return readRetry(f, b) })
-	if err != nil {
-		return failed(err)
-	}
-	e.content, e.large = id, large
-	return e, size
-}
-
 // readFile reads a file below root again, without following a link in its last part.
 func readFile(root, name string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(filepath.Join(root, name), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(filepath.Join(root, name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -216,4 +151,19 @@ func readlink(root, name string) string {
 		return ""
 	}
 	return s
+}
+
+// statBelow says what a path below d is; the path ends in a NUL.
+func (d directory) statBelow(p []byte, s *stamp) error {
+	const mask = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_INO
+	var st unix.Statx_t
+	_, _, err := syscall.Syscall6(unix.SYS_STATX, uintptr(d), uintptr(unsafe.Pointer(unsafe.SliceData(p))), unix.AT_SYMLINK_NOFOLLOW, mask, uintptr(unsafe.Pointer(&st)), 0)
+	if err != 0 {
+		return err
+	}
+	*s = stamp{
+		size: int64(st.Size), modified: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec), changed: st.Ctime.Sec*1e9 + int64(st.Ctime.Nsec),
+		inode: st.Ino, device: unix.Mkdev(st.Dev_major, st.Dev_minor), mode: uint32(st.Mode),
+	}
+	return nil
 }

@@ -3,109 +3,87 @@
 package lint
 
 import (
-	"context"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 )
 
-// level reads the entries of one directory and returns its subdirectories.
-func (w *walker) level(root string, p pending) []pending {
-	list, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(p.path)))
+// A directory is known by its path.
+type directory string
+
+// A handle is an open file.
+type handle struct{ f *os.File }
+
+// openRoot names a directory below root, or root itself.
+func openRoot(root, p string) (directory, error) {
+	return directory(filepath.Join(root, filepath.FromSlash(p))), nil
+}
+
+func (d directory) folder(n *named) (directory, error) {
+	return directory(filepath.Join(string(d), n.text)), nil
+}
+
+func (d directory) open(n *named) (handle, error) {
+	f, err := os.Open(filepath.Join(string(d), n.text))
+	return handle{f}, err
+}
+
+func (d directory) close() {}
+
+func (d directory) stat() (stamp, error) {
+	info, err := os.Lstat(string(d))
 	if err != nil {
-		w.c.fail(p.path, err)
+		return stamp{}, err
 	}
-	var subs []pending
-	w.batch = w.batch[:0]
-	var total int64
-	record := w.stamps.folder(p.path)
-	for _, d := range list {
-		name := d.Name()
-		if w.ignore.ignored(p.path, name, d.IsDir()) {
-			continue
-		}
+	return newStamp(info), nil
+}
+
+func (f handle) close() { f.f.Close() }
+
+// read fills b unless the file ends before.
+func (f handle) read(b []byte) (int, error) {
+	n, err := io.ReadFull(f.f, b)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return n, err
+}
+
+func (f handle) stat() (stamp, error) {
+	info, err := f.f.Stat()
+	if err != nil {
+		return stamp{}, err
+	}
+	return newStamp(info), nil
+}
+
+// newStamp knows no time of the last change of attributes here.
+func newStamp(info fs.FileInfo) stamp {
+	s := stamp{size: info.Size(), modified: info.ModTime().UnixNano(), mode: uint32(info.Mode().Perm())}
+	s.changed = s.modified
+	switch {
+	case info.Mode().IsRegular():
+		s.mode |= modeRegular
+	case info.IsDir():
+		s.size = 0
+	}
+	return s
+}
+
+func (w *walker) list(d directory, l *listing) error {
+	list, err := os.ReadDir(string(d))
+	for k, e := range list {
+		i := item{name: w.name(l, k, []byte(e.Name())), kind: special, folder: e.IsDir()}
 		switch {
-		case d.IsDir():
-			if !skipFolder(name) {
-				subs = append(subs, pending{path.Join(p.path, name), w.c.addFolder(p.id, name), true})
-				record.sub(name)
-			}
-		case d.Type().IsRegular():
-			e, size := w.file(root, p, d, record)
-			w.batch = append(w.batch, e)
-			total += size
-		default:
-			kind := special
-			if d.Type()&fs.ModeSymlink != 0 {
-				kind = symlink
-			}
-			w.batch = append(w.batch, entry{name: name, dir: p.id, content: -1, kind: kind})
-			record.link(name)
+		case e.Type().IsRegular():
+			i.kind = regular
+		case e.Type()&fs.ModeSymlink != 0:
+			i.kind = symlink
 		}
+		l.items = append(l.items, i)
 	}
-	w.stamps.done(p.path, record)
-	w.c.addEntries(p.id, w.batch, total)
-	return subs
-}
-
-// folder reads a directory and everything below it, depth first.
-func (w *walker) folder(ctx context.Context, root string, p pending) {
-	for _, s := range w.level(root, p) {
-		if ctx.Err() != nil {
-			return
-		}
-		w.folder(ctx, root, s)
-	}
-}
-
-func (w *walker) file(root string, p pending, d fs.DirEntry, record *folderStamp) (entry, int64) {
-	e := entry{name: d.Name(), dir: p.id, content: -1}
-	failed := func(err error) (entry, int64) {
-		w.c.fail(path.Join(p.path, d.Name()), err)
-		e.kind = unreadable
-		return e, 0
-	}
-	f, err := os.Open(filepath.Join(root, filepath.FromSlash(p.path), d.Name()))
-	if err != nil {
-		return failed(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return failed(err)
-	}
-	if !info.Mode().IsRegular() {
-		e.kind = special
-		return e, 0
-	}
-	e.mode = uint16(info.Mode().Perm())
-	record.file(d.Name(), info.Size(), info.ModTime())
-	if w.opt.statOnly {
-		return e, 0
-	}
-	next := func(b []byte) (int, error) {
-		n, err := io.ReadFull(f, b)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			err = nil
-		}
-		return n, err
-	}
-	n, err := next(w.buffer)
-	if err != nil {
-		return failed(err)
-	}
-	if n < len(w.buffer) {
-		e.content = w.take(p.path, e.name, w.buffer[:n])
-		return e, int64(n)
-	}
-	id, size, large, err := w.takeLarge(p.path, e.name, w.buffer[:n], next)
-	if err != nil {
-		return failed(err)
-	}
-	e.content, e.large = id, large
-	return e, size
+	return err
 }
 
 // readFile reads a file below root again.
@@ -124,4 +102,13 @@ func readlink(root, name string) string {
 		return ""
 	}
 	return s
+}
+
+// statBelow says what a path below d is; the path ends in a NUL.
+func (d directory) statBelow(p []byte, s *stamp) error {
+	info, err := os.Lstat(filepath.Join(string(d), filepath.FromSlash(string(p[:len(p)-1]))))
+	if err == nil {
+		*s = newStamp(info)
+	}
+	return err
 }
