@@ -86,7 +86,7 @@ func contains(v, word string) bool {
 }
 
 // notOwn are words of keys that name what an instance talks to, not itself.
-var notOwn = regexp.MustCompile(`(?i)db|database|upstream|backend|master|primary|replica|redis|mysql|postgres|mongo|kafka|zookeeper|broker|remote|peer|proxy|dns|ntp|gateway|server|endpoint|url|target|cluster|registry`)
+var notOwn = regexp.MustCompile(`(?i)db|database|upstream|backend|master|primary|redis|mysql|postgres|mongo|kafka|zookeeper|broker|remote|peer|proxy|dns|ntp|gateway|server|endpoint|url|target|cluster|registry`)
 
 // ownAddresses finds, where no inventory knows the addresses, the members whose
 // value is one that only they have: a lone address among values that are none,
