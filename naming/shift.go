@@ -362,22 +362,48 @@ func (s *Shift) setShare(ctx context.Context, wantedShare float64) (float64, err
 // resync reads the weights after a write of which the outcome is unknown.
 func (s *Shift) resync(ctx context.Context) error {
 	now, _, err := find(ctx, s.reg, s.service, "")
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.compare(now)
 	}
+	s.unsure = err != nil
+	return err
+}
+
+// compare returns an error unless the weights listed are those in force as far
+// as we know, and takes them over where we do not know. The caller holds s.mu.
+func (s *Shift) compare(now []Instance) error {
 	for k, w := range s.journal.Weights {
 		at := slices.IndexFunc(now, func(in Instance) bool { return in.Name == w.Instance })
 		if at < 0 {
 			return fmt.Errorf("instance %s/%s: %w", s.service, w.Instance, ErrUnknown)
 		}
 		found := now[at].Weight
-		if found != w.Base && !slices.Contains(w.Ours, found) {
-			return &ConflictError{Instance: now[at].ID(), Want: last(w), Found: found, Written: true}
+		ours := found == s.weights[k] || s.unsure && (found == w.Base || slices.Contains(w.Ours, found))
+		if !ours {
+			return &ConflictError{Instance: now[at].ID(), Want: s.weights[k], Found: found, Written: true}
 		}
 		s.weights[k] = found
 	}
-	s.unsure = false
 	return nil
+}
+
+// Look lists the instances of the service by reg, a second connection to the
+// same registry, and returns them. The error wraps ErrConflict when a weight is
+// not the one last written here: somebody else has changed it, or the registry
+// has restarted. While a write is under way weights are not compared.
+func (s *Shift) Look(ctx context.Context, reg Registry) ([]Instance, error) {
+	free := s.mu.TryLock() // a guard waits for nobody
+	if free {
+		defer s.mu.Unlock()
+	}
+	now, _, err := find(ctx, reg, s.service, "")
+	if err == nil && free && !s.restored && !s.unsure {
+		err = s.compare(now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the weights of %s: %w", s.service, err)
+	}
+	return now, nil
 }
 
 // write makes the changes and records them. It is not cut short by ctx: what

@@ -190,7 +190,7 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 	}
 	runner := stress.NewRunner(stress.Options{
 		Instance: id, Config: config, Lever: lever, Sources: p.sources, Guards: p.guards, Log: shiftLog{shift},
-		Healthy: func(ctx context.Context) error { return peersHealthy(ctx, guardRegistry, service) },
+		Healthy: func(ctx context.Context) error { return shiftHealthy(ctx, shift, guardRegistry) },
 	})
 	curve, err := watchRun(ctx, s, title, runner, f.plain)
 	curve.Service = service
@@ -219,13 +219,10 @@ type jsonLine []byte
 
 func (l jsonLine) MarshalJSON() ([]byte, error) { return l, nil }
 
-// peersHealthy says which instance with a weight cannot take requests.
-func peersHealthy(ctx context.Context, registry naming.Registry, service string) error {
-	all, err := registry.List(ctx)
-	if err != nil {
-		return err
-	}
-	of, _, err := naming.Find(all, service, "")
+// shiftHealthy says which instance with a weight cannot take requests, or whose
+// weight somebody else has changed.
+func shiftHealthy(ctx context.Context, shift *naming.Shift, registry naming.Registry) error {
+	of, err := shift.Look(ctx, registry)
 	if err != nil {
 		return err
 	}

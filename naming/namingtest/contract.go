@@ -9,6 +9,7 @@ package namingtest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ func Contract(t *testing.T, open func(t *testing.T) naming.Registry) {
 	t.Run("has statistics or says that it has none", func(t *testing.T) { contractStats(t, open(t)) })
 	t.Run("lets one of several writers win", func(t *testing.T) { contractRace(t, open(t)) })
 	t.Run("carries a shift", func(t *testing.T) { contractShift(t, open(t)) })
+	t.Run("keeps what somebody else sets during a shift", func(t *testing.T) { contractForeign(t, open(t)) })
+	t.Run("sets, drains and undrains", func(t *testing.T) { contractDrain(t, open(t)) })
 }
 
 // Weights returns the weights of Service in order.
@@ -220,5 +223,97 @@ func contractShift(t *testing.T, reg naming.Registry) {
 	expect(t, reg, 100, 100, 100)
 	if left, err := naming.RestoreAll(t.Context(), o.StateDir, nil); err != nil || len(left) != 0 {
 		t.Errorf("after a restore there is left over: %+v, %v", left, err)
+	}
+}
+
+// contractForeign lets somebody else change the weight of a peer, and then that
+// of the tested instance, in mid-test: the test is told, and neither is undone.
+func contractForeign(t *testing.T, reg naming.Registry) {
+	for _, instance := range []string{"c", "a"} {
+		s, err := naming.Begin(t.Context(), reg, Service, "a", naming.Options{StateDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.SetShare(t.Context(), 0.5); err != nil {
+			t.Fatal(err)
+		}
+		of, err := s.Look(t.Context(), reg)
+		if err != nil || len(of) != 3 {
+			t.Fatalf("Look = %v, %v before anybody else came", of, err)
+		}
+		k := slices.IndexFunc(of, func(in naming.Instance) bool { return in.Name == instance })
+		const theirs = 77 // no weight of this test
+		if _, err := reg.SetWeights(t.Context(), Service, []naming.Change{{Instance: instance, From: of[k].Weight, To: theirs}}); err != nil {
+			t.Fatal(err)
+		}
+		var conflict *naming.ConflictError
+		if _, err := s.Look(t.Context(), reg); !errors.As(err, &conflict) || conflict.Instance != Service+"/"+instance || conflict.Found != theirs {
+			t.Errorf("Look after somebody set %s to %d: %v", instance, theirs, err)
+		}
+		if instance == "a" { // a peer is only compared when it is to be written
+			if _, err := s.SetShare(t.Context(), 0.6); !errors.Is(err, naming.ErrConflict) {
+				t.Errorf("SetShare after somebody set %s to %d: %v", instance, theirs, err)
+			}
+		}
+		rep, err := s.Restore(t.Context())
+		if err != nil || len(rep.Left) != 1 || rep.Left[0].Instance != instance || rep.Left[0].Found != theirs || rep.Left[0].Base != 100 {
+			t.Errorf("Restore = %+v, %v; want %s left alone at %d", rep, err, instance, theirs)
+		}
+		want := []naming.Weight{100, 100, 100}
+		want[k] = theirs
+		expect(t, reg, want[0], want[1], want[2])
+		if _, err := naming.SetWeight(t.Context(), t.TempDir(), reg, Service, instance, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func contractDrain(t *testing.T, reg naming.Registry) {
+	ctx, state := t.Context(), t.TempDir()
+	step := func(what string, want naming.Change, do func() (naming.Change, error)) {
+		t.Helper()
+		if got, err := do(); err != nil || got != want {
+			t.Fatalf("%s: %+v, %v; want %+v", what, got, err, want)
+		}
+	}
+	refuse := func(what string, want error, do func() (naming.Change, error)) {
+		t.Helper()
+		if got, err := do(); !errors.Is(err, want) {
+			t.Fatalf("%s: %+v, %v; want %v", what, got, err, want)
+		}
+	}
+	drain := func(instance string, force bool) func() (naming.Change, error) {
+		return func() (naming.Change, error) { return naming.Drain(ctx, state, reg, Service, instance, force) }
+	}
+	undrain := func(instance string) func() (naming.Change, error) {
+		return func() (naming.Change, error) { return naming.Undrain(ctx, state, reg, Service, instance) }
+	}
+	set := func(instance string, to naming.Weight) func() (naming.Change, error) {
+		return func() (naming.Change, error) { return naming.SetWeight(ctx, state, reg, Service, instance, to) }
+	}
+	step("set a", naming.Change{Instance: "a", From: 100, To: 60}, set("a", 60))
+	refuse("set a stranger", naming.ErrUnknown, set("nobody", 60))
+	if _, err := set("a", reg.MaxWeight()+1)(); err == nil {
+		t.Fatal("a weight above the largest was taken")
+	}
+	refuse("undrain what is not drained", naming.ErrUnsuitable, undrain("a"))
+	step("drain a", naming.Change{Instance: "a", From: 60, To: 0}, drain("a", false))
+	step("drain a again", naming.Change{Instance: "a", From: 0, To: 0}, drain("a", false))
+	step("drain b", naming.Change{Instance: "b", From: 100, To: 0}, drain("b", false))
+	refuse("drain the last", naming.ErrUnsuitable, drain("c", false))
+	step("drain the last by force", naming.Change{Instance: "c", From: 100, To: 0}, drain("c", true))
+	expect(t, reg, 0, 0, 0)
+	step("undrain c", naming.Change{Instance: "c", From: 0, To: 100}, undrain("c"))
+	step("undrain a", naming.Change{Instance: "a", From: 0, To: 60}, undrain("a"))
+	step("somebody sets b", naming.Change{Instance: "b", From: 0, To: 7}, set("b", 7))
+	refuse("undrain b", naming.ErrConflict, undrain("b"))
+	expect(t, reg, 60, 7, 100)
+	s, err := naming.Begin(ctx, reg, Service, "a", naming.Options{StateDir: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse("set during a test", naming.ErrBusy, set("a", 1))
+	if _, err := s.Restore(ctx); err != nil {
+		t.Fatal(err)
 	}
 }

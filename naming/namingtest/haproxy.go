@@ -1,9 +1,11 @@
 package namingtest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -173,6 +175,66 @@ func (h *HAProxy) Get(n int) {
 			h.t.Fatalf("status %d", resp.StatusCode)
 		}
 	}
+}
+
+// Answering returns the socket of a server that gives one answer to every
+// connection, whatever it is asked.
+func Answering(t testing.TB, answer string) (path string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "wxh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path = filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, func() string { return answer }, true)
+	return path
+}
+
+// An AgentServer is what HAProxy's agent-check asks.
+type AgentServer struct {
+	Port string // of 127.0.0.1
+	says atomic.Value
+}
+
+// Agent starts an agent that says "up".
+func Agent(t testing.TB) *AgentServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &AgentServer{}
+	_, a.Port, _ = net.SplitHostPort(l.Addr().String())
+	a.Say("up")
+	serve(t, l, func() string { return a.says.Load().(string) + "\n" }, false)
+	return a
+}
+
+// Say changes what the agent answers from now on: "up", "30%", "drain".
+func (a *AgentServer) Say(answer string) { a.says.Store(answer) }
+
+// serve writes one answer to every connection, after a line was read where
+// asked says so.
+func serve(t testing.TB, l net.Listener, answer func() string, asked bool) {
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if asked {
+				_, _ = bufio.NewReader(conn).ReadString('\n') // the client may be gone
+			}
+			_, _ = io.WriteString(conn, answer())
+			conn.Close()
+		}
+	}()
 }
 
 func freeAddress(t testing.TB) string {
