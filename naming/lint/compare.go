@@ -25,6 +25,7 @@ type linter struct {
 	compared int
 	targets  map[string]bool // what links of the tree point at
 	parser   format.Parser
+	present  []member // of the group in work
 }
 
 func newLinter(t *tree, opt *Options) *linter {
@@ -196,6 +197,13 @@ var noFacts = &facts{}
 
 // classesOf splits members by content, the largest class first.
 func (l *linter) classesOf(members []member) []*class {
+	if id := l.t.entries[members[0].entry].content; !slices.ContainsFunc(members, func(m member) bool { return l.t.entries[m.entry].content != id }) {
+		c := &class{id: id, members: members, facts: l.t.contents[id].facts}
+		if c.facts == nil {
+			c.facts = noFacts
+		}
+		return []*class{c}
+	}
 	bySum := map[sum]*class{}
 	var out []*class
 	for _, m := range members {
@@ -218,7 +226,8 @@ func (l *linter) classesOf(members []member) []*class {
 
 // group lints one file over all its instances and environments.
 func (l *linter) group(g *group, renamed map[int32]bool) {
-	var present, links, odd []member
+	var links, odd []member
+	present := l.present[:0]
 	for _, m := range g.members {
 		switch e := l.t.entries[m.entry]; {
 		case renamed[m.entry]:
@@ -240,6 +249,7 @@ func (l *linter) group(g *group, renamed map[int32]bool) {
 			l.add(f)
 		}
 	}
+	l.present = present
 	if len(present) == 0 {
 		return
 	}
@@ -275,16 +285,16 @@ func (l *linter) modes(g *group, present []member) {
 	if l.opt.MD5Only || !g.fleet || len(present) < 2 {
 		return
 	}
-	count := map[uint16]int{}
 	mode := l.t.entries[present[0].entry].mode
+	if !slices.ContainsFunc(present, func(m member) bool { return l.t.entries[m.entry].mode != mode }) {
+		return
+	}
+	count := map[uint16]int{}
 	for _, m := range present {
 		k := l.t.entries[m.entry].mode
 		if count[k]++; count[k] > count[mode] {
 			mode = k
 		}
-	}
-	if len(count) == 1 {
-		return
 	}
 	var off []member
 	got := map[string]bool{}

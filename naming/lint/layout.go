@@ -19,7 +19,6 @@ type spot struct {
 	env      string
 	region   string
 	instance string
-	below    string // path below the instance, environment or service
 	folder   string // directory of the instance, else of the environment
 	layout   string // how it was recognized
 }
@@ -154,7 +153,8 @@ type placer struct {
 	instDir    []bool
 	hasEnv     []bool // an environment directory lies below
 	groups     map[groupKey]*group
-	spots      []*spot // of each folder, nil outside of any layout
+	spots      []*spot  // of each folder, nil outside of any layout
+	below      []string // of each folder: its path below that of its spot
 	found      map[string]int
 	stray      []int32 // entries outside of a layout that holds for the tree
 	envs       map[string]bool
@@ -163,21 +163,36 @@ type placer struct {
 	above      []*manifest // of each folder: the nearest manifest there or above
 	ownSpot    *spot       // the spot that own is about
 	own        []string    // what its instance is called
+	near       near
+	words      map[string]bool // file names: whether an environment word is in them
 }
 
 type groupKey struct{ home, version, below, name string }
 
 func newPlacer(t *tree, opt *Options) *placer {
 	p := &placer{
-		t: t, opt: opt, groups: map[groupKey]*group{}, found: map[string]int{}, envs: map[string]bool{},
+		t: t, opt: opt, groups: map[groupKey]*group{}, words: map[string]bool{}, found: map[string]int{}, envs: map[string]bool{},
 		children: make([][]int32, len(t.folders)), files: make([][]int32, len(t.folders)), paths: make([]string, len(t.folders)),
 		envDir: make([]bool, len(t.folders)), instDir: make([]bool, len(t.folders)), hasEnv: make([]bool, len(t.folders)),
-		spots: make([]*spot, len(t.folders)),
+		spots: make([]*spot, len(t.folders)), below: make([]string, len(t.folders)),
+	}
+	count := make([]int32, len(t.folders))
+	for i, f := range t.folders {
+		if f.parent < 0 {
+			continue
+		}
+		count[f.parent]++
+		if p.paths[i] = f.name; p.paths[f.parent] != "" {
+			p.paths[i] = p.paths[f.parent] + "/" + f.name
+		}
+	}
+	kids := make([]int32, len(t.folders))
+	for i, n := range count {
+		p.children[i], kids = kids[:0:n], kids[n:]
 	}
 	for i, f := range t.folders {
 		if f.parent >= 0 {
 			p.children[f.parent] = append(p.children[f.parent], int32(i))
-			p.paths[i] = path.Join(p.paths[f.parent], f.name)
 		}
 	}
 	at := 0
@@ -275,12 +290,38 @@ func (p *placer) markEnvs() {
 	}
 }
 
+// isVersion reports whether a directory is named like a version.
+func isVersion(name string) bool {
+	return name != "" && (name[0] == 'v' || name[0] >= '0' && name[0] <= '9') && versionName.MatchString(name)
+}
+
+// stemOf returns a name with # for each number in it.
+func stemOf(name string) string {
+	digit := func(i int) bool { return i < len(name) && name[i] >= '0' && name[i] <= '9' }
+	var stem []byte
+	kept := 0 // up to where name is in stem
+	for i := 0; i < len(name); i++ {
+		if !digit(i) {
+			continue
+		}
+		stem = append(append(stem, name[kept:i]...), '#')
+		for digit(i + 1) {
+			i++
+		}
+		kept = i + 1
+	}
+	if kept == 0 {
+		return name
+	}
+	return string(append(stem, name[kept:]...))
+}
+
 // numbered reports whether at least two subdirectories differ only in numbers.
 func (p *placer) numbered(f int32) bool {
 	seen := map[string]bool{}
 	for _, c := range p.children[f] {
 		name := p.t.folders[c].name
-		stem := numbers.ReplaceAllString(name, "#")
+		stem := stemOf(name)
 		if stem != name && seen[stem] {
 			return true
 		}
@@ -301,12 +342,12 @@ func (p *placer) markInstances(f int32, service string) bool {
 			p.instDir[c], any = true, true
 			continue
 		}
-		if stem := numbers.ReplaceAllString(name, "#"); stem != name && !versionName.MatchString(name) {
+		if stem := stemOf(name); stem != name && !isVersion(name) {
 			byStem[stem] = append(byStem[stem], c)
 		}
 	}
 	for stem, list := range byStem {
-		own := service != "" && strings.Trim(stem, "-_.#") == strings.Trim(numbers.ReplaceAllString(service, "#"), "-_.#")
+		own := service != "" && strings.Trim(stem, "-_.#") == strings.Trim(stemOf(service), "-_.#")
 		if len(list) < 2 && !own || len(list) >= 2 && !own && !p.alike(list) {
 			continue
 		}
@@ -320,6 +361,9 @@ func (p *placer) markInstances(f int32, service string) bool {
 // alike reports whether at least two of the directories have a file, or a
 // directory with a file, of the same name.
 func (p *placer) alike(list []int32) bool {
+	if len(list) >= 2 && p.twins(list[0], list[1]) {
+		return true
+	}
 	seen := map[string]bool{}
 	for _, c := range list {
 		own := map[string]bool{}
@@ -343,12 +387,24 @@ func (p *placer) alike(list []int32) bool {
 	return false
 }
 
+// twins is a quick test for what nearly all instances have: a first file, there
+// or one directory below, of the same name.
+func (p *placer) twins(a, b int32) bool {
+	same := func(a, b int32) bool {
+		return len(p.files[a]) > 0 && len(p.files[b]) > 0 && p.t.entries[p.files[a][0]].name == p.t.entries[p.files[b][0]].name
+	}
+	if same(a, b) {
+		return true
+	}
+	return len(p.children[a]) > 0 && len(p.children[b]) > 0 && p.t.folders[p.children[a][0]].name == p.t.folders[p.children[b][0]].name && same(p.children[a][0], p.children[b][0])
+}
+
 // serviceName names the service that a directory belongs to: the nearest part
 // of its path that is not a word like overlays or config.
 func (p *placer) serviceName(dir string) string {
 	parts := strings.Split(dir, "/")
 	for i := len(parts) - 1; i >= 0; i-- {
-		if parts[i] != "" && !generic[strings.ToLower(parts[i])] && !versionName.MatchString(parts[i]) {
+		if parts[i] != "" && !generic[strings.ToLower(parts[i])] && !isVersion(parts[i]) {
 			return parts[i]
 		}
 	}
@@ -375,13 +431,13 @@ func (p *placer) place() {
 				continue
 			}
 			if s != nil {
-				p.join(e, s, s.below, true)
+				p.join(e, s, p.below[i], true)
 			}
 		}
 		if s == nil || s.instance == "" && s.env == "" {
 			p.placeNames(int32(i))
 		}
-		if s != nil && len(p.files[i]) == 0 && len(p.children[i]) == 0 && s.below == "" && s.instance != "" {
+		if s != nil && len(p.files[i]) == 0 && len(p.children[i]) == 0 && p.below[i] == "" && s.instance != "" {
 			p.emptySpots = append(p.emptySpots, s)
 		}
 	}
@@ -397,8 +453,17 @@ func (p *placer) placeFolder(f int32) {
 	parent := p.t.folders[f].parent
 	name := p.t.folders[f].name
 	var s spot
+	var below string
 	if parent >= 0 && p.spots[parent] != nil {
-		s = *p.spots[parent]
+		above := p.spots[parent]
+		if below = p.below[parent]; above.instance != "" && (above.env != "" || !p.envDir[f]) { // all below an instance is one spot
+			p.spots[f], p.below[f] = above, name
+			if below != "" {
+				p.below[f] = below + "/" + name
+			}
+			return
+		}
+		s = *above
 	}
 	switch {
 	case parent < 0:
@@ -409,13 +474,13 @@ func (p *placer) placeFolder(f int32) {
 		if s.service == "" {
 			s.service = p.serviceName(p.paths[parent])
 		}
-		s.env, s.folder, s.below = name, p.paths[f], ""
+		s.env, s.folder, below = name, p.paths[f], ""
 		s.layout = "{service}/{env}"
 		if l, ok := envContainers[strings.ToLower(p.t.folders[parent].name)]; ok {
 			s.layout = l
 		}
 	case s.instance == "" && p.instDir[f]:
-		s.instance, s.folder, s.below = name, p.paths[f], ""
+		s.instance, s.folder, below = name, p.paths[f], ""
 		if s.home == "" {
 			s.home, s.service = p.paths[parent]+"\x00", p.serviceName(p.paths[parent])
 		}
@@ -424,15 +489,16 @@ func (p *placer) placeFolder(f int32) {
 		} else {
 			s.layout = "{service}/{instance}"
 		}
-	case s.env == "" && s.instance == "" && versionName.MatchString(name) && p.hasEnv[f]:
+	case s.env == "" && s.instance == "" && p.hasEnv[f] && isVersion(name):
 		s.version, s.home, s.service = name, p.paths[parent]+"\x00", p.serviceName(p.paths[parent])
-		p.spots[f] = &s
+		kept := s
+		p.spots[f] = &kept
 		return
 	case s.env != "" || s.instance != "":
-		if s.env != "" && s.instance == "" && s.below == "" && (generic[strings.ToLower(p.t.folders[p.parentOfEnv(f)].name)] || p.parentOfEnv(f) == 0) && !generic[strings.ToLower(name)] {
+		if s.env != "" && s.instance == "" && below == "" && (generic[strings.ToLower(p.t.folders[p.parentOfEnv(f)].name)] || p.parentOfEnv(f) == 0) && !generic[strings.ToLower(name)] {
 			s.service = name // env first: environments/prod/checkout
 		}
-		s.below = path.Join(s.below, name)
+		below = path.Join(below, name)
 	default:
 		if p.hasEnv[f] {
 			return
@@ -442,7 +508,8 @@ func (p *placer) placeFolder(f int32) {
 		p.markInstances(f, p.serviceGuess(&s, f))
 	}
 	if s.env != "" || s.instance != "" {
-		p.spots[f] = &s
+		kept := s // only what is kept is allocated
+		p.spots[f], p.below[f] = &kept, below
 	}
 }
 
@@ -466,25 +533,74 @@ func (p *placer) parentOfEnv(f int32) int32 {
 // join adds a file to the group of its service, version and path.
 func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 	name := p.t.entries[e].name
-	if strings.HasPrefix(s.layout, "ansible inventories") && s.below == "" && listsHosts(name) {
+	if strings.HasPrefix(s.layout, "ansible inventories") && below == "" && listsHosts(name) {
 		return // it lists what the environment is made of, so it differs by nature
 	}
 	if s.instance != "" {
 		name = p.withoutInstance(name, s)
 	}
 	if s.env != "" && fleet {
-		name = withoutEnv(name, s.env)
+		if strings.Contains(name, s.env) || p.worded(name) {
+			name = withoutEnv(name, s.env)
+		}
 	}
-	key := groupKey{s.home, s.version, below, name}
-	g := p.groups[key]
+	g := p.near.find(s, below, name)
 	if g == nil {
-		g = &group{service: s.service, version: s.version, home: s.home, rel: path.Join(below, name), fleet: fleet, base: -1, layout: s.layout}
-		p.groups[key] = g
+		key := groupKey{s.home, s.version, below, name}
+		if g = p.groups[key]; g == nil {
+			g = &group{service: s.service, version: s.version, home: s.home, rel: path.Join(below, name), fleet: fleet, base: -1, layout: s.layout, members: make([]member, 0, 8)}
+			p.groups[key] = g
+		}
+		p.near.put(s, below, name, g)
 	}
 	g.members = append(g.members, member{e, s})
 	if s.env != "" {
 		p.envs[s.env] = true
 	}
+}
+
+// A near remembers the groups of the directory that was placed last: the next
+// one mostly is that of the next instance, with the same files.
+type near struct {
+	home, version, below string
+	names                []string
+	groups               []*group
+	at                   int
+}
+
+func (n *near) find(s *spot, below, name string) *group {
+	if n.home != s.home || n.version != s.version || n.below != below {
+		return nil
+	}
+	for range n.names {
+		if n.at++; n.at >= len(n.names) {
+			n.at = 0
+		}
+		if n.names[n.at] == name {
+			return n.groups[n.at]
+		}
+	}
+	return nil
+}
+
+// put remembers a group that find did not find.
+func (n *near) put(s *spot, below, name string, g *group) {
+	const most = 16 // names are searched one by one
+	if n.home != s.home || n.version != s.version || n.below != below || len(n.names) == most {
+		*n = near{s.home, s.version, below, n.names[:0], n.groups[:0], 0}
+	}
+	n.at = len(n.names)
+	n.names, n.groups = append(n.names, name), append(n.groups, g)
+}
+
+// worded reports whether an environment word stands in a file name.
+func (p *placer) worded(name string) bool {
+	yes, known := p.words[name]
+	if !known {
+		yes = len(mentions(name, nil)) > 0
+		p.words[name] = yes
+	}
+	return yes
 }
 
 // withoutEnv replaces what names the environment in a file name: the name
@@ -531,7 +647,7 @@ func (p *placer) strays() {
 			continue
 		}
 		for _, e := range p.files[i] {
-			if p.t.entries[e].kind == regular && !p.isManifest(e) && s.below == "" {
+			if p.t.entries[e].kind == regular && !p.isManifest(e) && p.below[i] == "" {
 				p.stray = append(p.stray, e)
 			}
 		}

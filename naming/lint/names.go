@@ -219,7 +219,7 @@ func (p *placer) placeHosts(f int32) {
 		if p.t.entries[e].kind != regular || leftover(name) || !parsedName(name) {
 			continue
 		}
-		stem := numbers.ReplaceAllString(name, "#")
+		stem := stemOf(name)
 		if stem == name || strings.HasPrefix(stem, "#") || strings.IndexByte("vV", stem[0]) >= 0 && stem[1] == '#' {
 			continue
 		}

@@ -15,6 +15,8 @@ type unit struct {
 	groups []*group
 	places map[placeKey]*placeState
 	order  []placeKey
+	states []*placeState // in that order
+	at     int           // the state that the next member of a group mostly has
 }
 
 type placeKey struct{ env, region, instance string }
@@ -22,7 +24,9 @@ type placeKey struct{ env, region, instance string }
 type placeState struct {
 	spot    *spot
 	folders map[string]bool // directories below the spot that hold a file
-	has     map[*group]member
+	files   int             // groups that have a member here
+	dir     string          // directory of the last of them
+	last    *group          // that group itself
 	missing []*group
 	extra   []*group
 }
@@ -60,26 +64,25 @@ func (l *linter) presence(groups []*group) map[int32]bool {
 		}
 		return u
 	}
-	place := func(u *unit, s *spot) *placeState {
-		k := placeKey{s.env, s.region, s.instance}
-		st := u.places[k]
-		if st == nil {
-			st = &placeState{spot: s, folders: map[string]bool{}, has: map[*group]member{}}
-			u.places[k] = st
-			u.order = append(u.order, k)
-		}
-		return st
-	}
 	for _, g := range groups {
 		if !g.fleet || g.family != "" {
 			continue
 		}
 		u := at(g.home, g.version)
 		u.groups = append(u.groups, g)
+		dir := path.Dir(g.rel)
+		u.at = 0
 		for _, m := range g.members {
-			st := place(u, m.spot)
-			st.has[g] = m
-			for d := path.Dir(g.rel); ; d = path.Dir(d) {
+			st := u.place(m.spot)
+			if st.last != g {
+				st.last = g
+				st.files++
+			}
+			if st.dir == dir {
+				continue
+			}
+			st.dir = dir
+			for d := dir; ; d = path.Dir(d) {
 				st.folders[d] = true
 				if d == "." {
 					break
@@ -89,7 +92,7 @@ func (l *linter) presence(groups []*group) map[int32]bool {
 	}
 	for _, s := range l.p.emptySpots {
 		if u := units[[2]string{s.home, s.version}]; u != nil {
-			place(u, s)
+			u.place(s)
 		}
 	}
 	explained := map[int32]bool{}
@@ -99,6 +102,38 @@ func (l *linter) presence(groups []*group) map[int32]bool {
 		}
 	}
 	return explained
+}
+
+// place returns the state of a place. Groups have their members in one order,
+// so it mostly is the next one.
+func (u *unit) place(s *spot) *placeState {
+	for range 2 {
+		if u.at < len(u.states) {
+			st := u.states[u.at]
+			if u.at++; st.spot == s {
+				return st
+			}
+		}
+	}
+	k := placeKey{s.env, s.region, s.instance}
+	st := u.places[k]
+	if st == nil {
+		st = &placeState{spot: s, folders: map[string]bool{}}
+		u.places[k] = st
+		u.order = append(u.order, k)
+		u.states = append(u.states, st)
+	}
+	return st
+}
+
+// has returns the member of a group at this place.
+func (st *placeState) has(g *group) member {
+	for i := len(g.members) - 1; i >= 0; i-- {
+		if s := g.members[i].spot; s == st.spot || s.env == st.spot.env && s.region == st.spot.region && s.instance == st.spot.instance {
+			return g.members[i]
+		}
+	}
+	return member{entry: -1}
 }
 
 func (l *linter) unit(u *unit, explained map[int32]bool) {
@@ -122,9 +157,14 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 			continue
 		}
 		if 2*len(g.members) > len(u.places) {
+			for _, m := range g.members {
+				if st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]; st != nil {
+					st.last = g
+				}
+			}
 			for _, k := range u.order {
-				if _, ok := u.places[k].has[g]; !ok {
-					u.places[k].missing = append(u.places[k].missing, g)
+				if st := u.places[k]; st.last != g {
+					st.missing = append(st.missing, g)
 				}
 			}
 			continue
@@ -152,7 +192,7 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 	total, overlaid := len(u.places), u.overlaid()
 	for _, k := range u.order {
 		st := u.places[k]
-		if !withInstances && len(st.has)*10 < len(u.groups)*3 {
+		if !withInstances && st.files*10 < len(u.groups)*3 {
 			continue // an environment of another kind: nothing to expect from it
 		}
 		l.renames(st, explained)
@@ -170,7 +210,7 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 			})
 		}
 		for _, g := range st.extra {
-			m := st.has[g]
+			m := st.has(g)
 			p := l.t.path(m.entry)
 			if explained[m.entry] || leftover(path.Base(g.rel)) || l.targets[p] || !l.wanted(p, g) {
 				continue
@@ -251,13 +291,13 @@ func (l *linter) renames(st *placeState, explained map[int32]bool) {
 			continue
 		}
 		j := slices.IndexFunc(st.extra, func(x *group) bool {
-			e := l.t.entries[st.has[x].entry]
+			e := l.t.entries[st.has(x).entry]
 			return e.content >= 0 && l.t.contents[e.content].sum == want
 		})
 		if j < 0 {
 			continue
 		}
-		m := st.has[st.extra[j]]
+		m := st.has(st.extra[j])
 		explained[m.entry] = true
 		is := l.t.path(m.entry)
 		should := path.Join(st.spot.folder, g.rel)

@@ -123,6 +123,10 @@ func (p *placer) splitVersions() {
 		if g.version != "" || !g.fleet {
 			continue
 		}
+		one := p.above[p.t.entries[g.members[0].entry].dir]
+		if !slices.ContainsFunc(g.members, func(m member) bool { return p.above[p.t.entries[m.entry].dir] != one }) {
+			continue
+		}
 		byVersion := map[string][]member{}
 		for _, m := range g.members {
 			v := ""
