@@ -265,7 +265,14 @@ func (r *Report) WriteSARIF(w io.Writer, tool, prefix string) error {
 		rules = append(rules, s)
 	}
 	results := []sarifResult{}
-	for _, f := range r.Findings[:min(len(r.Findings), maxResults)] {
+	findings := r.Findings
+	if len(findings) > maxResults { // what is left out is the least severe
+		findings = slices.Clone(findings)
+		rank := map[Severity]int{Error: 0, Warning: 1, Info: 2}
+		slices.SortStableFunc(findings, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
+		findings = findings[:maxResults]
+	}
+	for _, f := range findings {
 		res := sarifResult{
 			RuleID: f.Rule, RuleIndex: slices.IndexFunc(ruleTable, func(x Rule) bool { return x.ID == f.Rule }), Level: level[f.Severity],
 			Message: sarifText{f.Message}, Fingerprints: map[string]string{"wxopsLint/v1": f.Fingerprint},
