@@ -69,6 +69,14 @@ func (r *Runner) guardStates(s Sample) []GuardState {
 	bound, _ := r.o.Config.bound()
 	add("error budget", r.harm()*100, r.o.Config.ErrorBudget*100, "%")
 	add("backlog", s.Backlog/math.Max(s.Throughput, 1), bound, "s")
+	if term, ok := r.o.Config.Objective.Latency(); ok && term.Quantile == 0.99 && !math.IsNaN(s.P99) {
+		// One window above the objective ends no test: its requests count
+		// against the budget.
+		guards = append(guards, GuardState{Name: "p99", Value: s.P99, Limit: term.Bound, Unit: "s"})
+	}
+	if r.o.Healthy != nil {
+		add("peers unfit", r.unfit, 0, "")
+	}
 	oldest := time.Duration(0)
 	for _, state := range r.snap.Signals {
 		oldest = max(oldest, state.Age)

@@ -59,6 +59,7 @@ type Runner struct {
 	total      float64 // requests per second of the whole service, smoothed
 	totals     float64 // windows that went into it
 	snap       Snapshot
+	unfit      float64   // 1 once Healthy has said that a peer cannot take the load back
 	changedAt  time.Time // of the first write
 	restoredAt time.Time
 }
@@ -352,7 +353,9 @@ func (r *Runner) guard(ctx context.Context, end context.CancelCauseFunc, meter *
 		}
 		s, _, err := r.window(ctx, meter, 5*guardEvery)
 		if err == nil && r.o.Healthy != nil {
-			err = r.o.Healthy(ctx)
+			if err = r.o.Healthy(ctx); err != nil && ctx.Err() == nil {
+				r.peersUnfit()
+			}
 		}
 		if ctx.Err() != nil {
 			return
@@ -369,6 +372,14 @@ func (r *Runner) guard(ctx context.Context, end context.CancelCauseFunc, meter *
 			return
 		}
 	}
+}
+
+// peersUnfit shows that the guard of the peers has fired.
+func (r *Runner) peersUnfit() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unfit = 1
+	r.snap.Guards = r.guardStates(r.snap.Last)
 }
 
 var errLost = errors.New("the lease was lost, and the weights are being put back")

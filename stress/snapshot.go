@@ -47,9 +47,9 @@ type Sentence struct {
 // A GuardState is one guard against its limit.
 type GuardState struct {
 	Name         string  // "error budget"
-	Value, Limit float64 // in Unit; the guard fires when Value > Limit
+	Value, Limit float64 // in Unit
 	Unit         string  // "s", "req", "%", ...
-	Fired        bool
+	Fired        bool    // it acts; p99 above its limit for one window does not
 }
 
 // A SignalState is one source of samples.

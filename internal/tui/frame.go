@@ -57,7 +57,7 @@ func (f frame) large(g *chart.Grid) {
 	f.header(g)
 	right := g.W - 40
 	top := 2
-	bottom := g.H - 13 // rows below the two panels: 5 + 5 + 3
+	bottom := g.H - 12 // rows below the two panels: 5 + 5 + 2
 	f.heading(g, 0, top, right-2, "curve: response time against throughput")
 	f.curve(g, 0, top+1, right-2, bottom-top-1)
 	f.heading(g, right, top, g.W-right, "control")
@@ -317,6 +317,8 @@ func guardWord(g stress.GuardState) string {
 	switch r := guardRatio(g); {
 	case g.Fired:
 		return "FIRED"
+	case r > 1:
+		return "over"
 	case r >= nearLimit:
 		return "near"
 	}
@@ -343,11 +345,13 @@ func (f frame) guards(g *chart.Grid, x, y, w, rows int) {
 // word. Where that is too much, the value gives way to the share of the limit.
 func (f frame) guard(g *chart.Grid, x, y, w int, state stress.GuardState) {
 	word := guardWord(state)
-	role := map[string]chart.Role{"ok": chart.Good, "near": chart.Warn, "FIRED": chart.Bad}[word]
+	role := map[string]chart.Role{"ok": chart.Good, "near": chart.Warn, "over": chart.Warn, "FIRED": chart.Bad}[word]
 	const name, words, leastBar = 13, 6, 6
 	figures, width := amounts(state), 12
 	if w < name+leastBar+1+width+words {
-		figures, width = fmt.Sprintf("%.0f %%", 100*state.Value/state.Limit), 5
+		if width = 5; state.Limit > 0 {
+			figures = fmt.Sprintf("%.0f %%", 100*state.Value/state.Limit)
+		}
 	}
 	bar := w - name - 1 - width - words
 	g.PutMax(x, y, name-1, chart.Plain, state.Name)
@@ -357,7 +361,11 @@ func (f frame) guard(g *chart.Grid, x, y, w int, state stress.GuardState) {
 }
 
 // amounts writes the value and the limit of a guard in one unit: "14.6/50 ms".
+// A limit of 0 allows nothing, and goes without saying.
 func amounts(state stress.GuardState) string {
+	if state.Limit == 0 {
+		return strings.TrimSpace(digits(state.Value) + " " + state.Unit)
+	}
 	factor, unit := 1.0, state.Unit
 	if unit == "s" && state.Limit < 1 {
 		factor, unit = 1e3, "ms"
@@ -423,18 +431,23 @@ func (f frame) decisions(g *chart.Grid, x, y, w, rows int) {
 		role        chart.Role
 	}
 	var lines []line
-	for i, d := range f.s.Sentences {
+	for i := len(f.s.Sentences) - 1; i >= 0; i-- { // whole sentences, as many as fit
+		d := f.s.Sentences[i]
 		role := chart.Plain
 		if i == len(f.s.Sentences)-1 {
 			role = chart.Strong
 		}
-		stamp := fmt.Sprintf("%.1f s", d.At.Seconds())
+		var said []line
 		for _, text := range wrap(d.Text, w-9) {
-			lines = append(lines, line{stamp, text, role})
-			stamp = ""
+			said = append(said, line{"", text, role})
 		}
+		said[0].stamp = fmt.Sprintf("%.1f s", d.At.Seconds())
+		if lines != nil && len(said)+len(lines) > rows {
+			break
+		}
+		lines = append(said, lines...)
 	}
-	for i, l := range lines[max(len(lines)-max(rows, 0), 0):] {
+	for i, l := range lines[:min(len(lines), max(rows, 0))] {
 		g.Right(x+7, y+i, chart.Dim, l.stamp)
 		g.PutMax(x+9, y+i, w-9, l.role, l.text)
 	}

@@ -62,12 +62,13 @@ func script() []stress.Snapshot {
 			}
 			s.TargetRate, s.Weight = target, math.Round(32*target/210)
 			s.Guards = []stress.GuardState{
-				{Name: "backlog", Value: s.Last.Backlog, Limit: 12, Unit: "req"},
-				{Name: "p99", Value: p99, Limit: 0.05, Unit: "s"},
 				{Name: "error budget", Value: 100 * s.Violations / float64(s.Requests), Limit: 0.5, Unit: "%"},
-				{Name: "peers' p99", Value: 0.012, Limit: 0.05, Unit: "s"},
+				{Name: "backlog", Value: s.Last.Backlog / offered, Limit: 0.03, Unit: "s"},
+				{Name: "p99", Value: p99, Limit: 0.05, Unit: "s"},
+				{Name: "peers unfit"},
 				{Name: "signal age", Value: 0.3, Limit: 2, Unit: "s"},
-				{Name: "share", Value: 0.31 + 0.01*float64(tick)/10, Limit: 0.66, Unit: ""},
+				{Name: "share", Value: 31 + float64(tick)/10, Limit: 66, Unit: "%"},
+				{Name: "time", Value: s.Elapsed.Seconds(), Limit: 60, Unit: "s"},
 			}
 			s.Signals = []stress.SignalState{{Name: "metrics", Age: 300 * time.Millisecond, Fired: true}, {Name: "sockets", Age: 100 * time.Millisecond}}
 		}

@@ -47,7 +47,8 @@ func golden(t *testing.T, file string, got []byte) {
 func TestFramesAtThreeSizes(t *testing.T) {
 	fired := at(12 * time.Second)
 	fired.Guards = append([]stress.GuardState(nil), fired.Guards...)
-	fired.Guards[0].Fired, fired.Guards[0].Value = true, 31
+	fired.Guards[0].Fired, fired.Guards[0].Value = true, 0.62
+	fired.Guards[2].Value = 0.0534 // over, which is not fired
 	fired.Phase, fired.Holding = stress.PhaseBackOff, false
 	fired.Signals = []stress.SignalState{{Name: "metrics", Age: 4 * time.Second, Stale: true}}
 	for name, f := range map[string]frame{
