@@ -94,8 +94,14 @@ func (t *Tree) carryOut(c Change) (skipped bool, err error) {
 		return false, f.SetAttr(c.Path, c.Attr, c.New)
 	case OpUnmark:
 		return false, f.RemoveAttr(c.Path, c.Attr)
+	case OpStart:
+		return false, t.host.units.Slice(path.Base(c.Path), c.New)
+	case OpSet:
+		if c.Attr == descriptionProperty {
+			return false, t.host.units.Set(path.Base(c.Path), []property{{descriptionProperty, c.New}})
+		}
 	}
-	err = f.WriteFile(c.Path, c.New)
+	err = t.write(c.Path, c.New)
 	if err != nil {
 		if c.optional && errors.Is(err, fs.ErrNotExist) {
 			return true, nil
@@ -104,7 +110,11 @@ func (t *Tree) carryOut(c Change) (skipped bool, err error) {
 	}
 	got, err := read(f, c.Path)
 	if err != nil {
-		return false, err
+		skipped = c.Op == OpSet && c.optional && errors.Is(err, fs.ErrNotExist)
+		if skipped {
+			err = nil // systemd knows the property, this kernel not the file
+		}
+		return skipped, err
 	}
 	file := path.Base(c.Path)
 	if file == "cgroup.subtree_control" {

@@ -46,6 +46,7 @@ func (t *Tree) Attach(ctx context.Context, slice string, pids []int) (*Moved, er
 		return nil, err
 	}
 	begin := time.Now()
+	defer urgent()() // a tree that forks on every core would hold the walk up for a second
 	w := &walk{Tree: t, known: map[int]uint64{}, groups: map[int]bool{}, sessions: map[int]bool{}}
 	if err := w.seed(pids); err != nil {
 		return nil, err
@@ -56,9 +57,7 @@ func (t *Tree) Attach(ctx context.Context, slice string, pids []int) (*Moved, er
 			w.begun = uint64(up * 100) // ticks of USER_HZ
 		}
 	}
-	for _, h := range t.host.Hierarchies {
-		w.want = append(w.want, t.folder(h, slice))
-	}
+	w.want = foldersOf(t, slice)
 	m := &Moved{}
 	var last error
 	for clean := 0; clean < cleanPasses; {
@@ -108,7 +107,7 @@ func (t *Tree) ready(slice string) error {
 		case st != ours:
 			return refuse("slice %s is not on this machine (%s)", slice, folder).hint("wxops slice apply -f FILE")
 		}
-		if h.Version == 2 {
+		if h.Version == 2 && t.host.units == nil {
 			if on, err := read(t.host.FS, path.Join(folder, "cgroup.subtree_control")); err == nil && on != "" {
 				return refuse("%s has groups of its own below it with controllers on (%s); the kernel lets no process into it", folder, on)
 			}
@@ -128,6 +127,7 @@ type walk struct {
 	old      []string       // where the first seed was
 	want     []string       // folder per hierarchy
 	seen     []int          // alive in the last pass
+	scope    string         // that this walk has started; only where slices are units
 	outside  []int
 }
 
@@ -219,7 +219,7 @@ func (w *walk) pass(table map[int]process, m *Moved) (outside int, last error) {
 			continue // it has ended
 		}
 		w.seen = append(w.seen, p.pid)
-		if slices.Equal(at, w.want) {
+		if w.within(at, w.want) {
 			continue
 		}
 		outside++
@@ -245,10 +245,10 @@ func (w *walk) move(p process, at []string) error {
 		return nil // it has ended: nothing to move
 	}
 	for i, folder := range w.want {
-		if at[i] == folder {
+		if w.within(at[i:i+1], w.want[i:i+1]) {
 			continue
 		}
-		err := w.host.FS.WriteFile(path.Join(folder, "cgroup.procs"), strconv.Itoa(p.pid))
+		err := w.into(p, folder)
 		if isGone(err) {
 			return nil
 		}
@@ -261,13 +261,29 @@ func (w *walk) move(p process, at []string) error {
 	}
 	if now, err := w.host.process(p.pid); err == nil && now.start != p.start {
 		for i, folder := range at {
-			if w.want[i] != folder && w.host.FS.WriteFile(path.Join(folder, "cgroup.procs"), strconv.Itoa(p.pid)) != nil {
+			if w.want[i] != folder && w.back(p.pid, folder) != nil {
 				return fmt.Errorf("PID %d was reused during the move and could not be put back to %s", p.pid, folder)
 			}
 		}
 		delete(w.known, p.pid)
 	}
 	return nil
+}
+
+// into moves a process to a folder of the slice.
+func (w *walk) into(p process, folder string) error {
+	if w.host.units != nil {
+		return w.join(p)
+	}
+	return w.host.FS.WriteFile(path.Join(folder, "cgroup.procs"), strconv.Itoa(p.pid))
+}
+
+// back moves a process to where it was; under systemd that is a unit, too.
+func (w *walk) back(pid int, folder string) error {
+	if w.host.units != nil {
+		return w.host.units.Attach(path.Base(folder), pid)
+	}
+	return w.host.FS.WriteFile(path.Join(folder, "cgroup.procs"), strconv.Itoa(pid))
 }
 
 // result looks a last time where every process of the tree is.
@@ -280,7 +296,7 @@ func (w *walk) result() (inside, outside []int) {
 		}
 		switch {
 		case at == nil || err != nil || p.gone() || p.start != w.known[pid]:
-		case slices.Equal(at, w.want):
+		case w.within(at, w.want):
 			inside = append(inside, pid)
 		default:
 			outside = append(outside, pid)
@@ -326,13 +342,17 @@ func (t *Tree) Enter(slice string) error {
 	if err := t.ready(slice); err != nil {
 		return err
 	}
-	for _, h := range t.host.Hierarchies {
-		folder := t.folder(h, slice)
-		if err := t.host.FS.WriteFile(path.Join(folder, "cgroup.procs"), strconv.Itoa(t.host.self)); err != nil {
+	p, err := t.host.process(t.host.self)
+	if err != nil {
+		return refuse("look at this process").because(err)
+	}
+	w := &walk{Tree: t, want: foldersOf(t, slice)}
+	for _, folder := range w.want {
+		if err := w.into(p, folder); err != nil {
 			return t.denied("enter "+folder, folder, err)
 		}
 	}
-	if at := t.host.placed(t.host.self); !slices.Equal(at, foldersOf(t, slice)) {
+	if at := t.host.placed(t.host.self); !t.within(at, foldersOf(t, slice)) {
 		return refuse("this process is not in slice %s after it was moved there (%v)", slice, at)
 	}
 	return nil

@@ -17,7 +17,8 @@
 // keeps no state of its own: ownership, the hash of the wish and the lease of the
 // controller are extended attributes on the group's folder, gone with it. It never
 // edits a group that it did not make, and on v1 never touches name=systemd or the
-// unified tree.
+// unified tree. Where systemd manages a v2 tree, slices are its units and all
+// changes go over its bus.
 package cgroupctl
 
 import "fmt"

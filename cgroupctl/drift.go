@@ -30,6 +30,8 @@ func (t *Tree) Drift() ([]Stray, error) {
 		switch c.Op {
 		case OpMkdir:
 			s.Kind, s.What = "ownership", "the folder is not there"
+		case OpStart:
+			s.Kind, s.What = "ownership", "the unit is not there"
 		case OpMark:
 			if strings.HasSuffix(c.Attr, intentSuffix) || slices.ContainsFunc(out, func(o Stray) bool { return o.Path == c.Path }) {
 				continue // a step of making a folder that has been named
@@ -43,7 +45,11 @@ func (t *Tree) Drift() ([]Stray, error) {
 				continue
 			}
 			s.Kind, s.What = "ownership", "left behind by a run that ended: "+c.Attr
-		case OpWrite:
+		case OpSet, OpWrite:
+			if c.Attr == descriptionProperty {
+				s.Kind, s.What = "ownership", "the mark is of another file"
+				break
+			}
 			if slices.ContainsFunc(out, func(o Stray) bool { return o.Path == path.Dir(c.Path) }) {
 				continue // its folder has been named
 			}
@@ -58,11 +64,9 @@ func (t *Tree) Drift() ([]Stray, error) {
 // sliceOf returns the name of the slice that a path belongs to.
 func (t *Tree) sliceOf(p string) string {
 	for _, h := range t.host.Hierarchies {
-		if rest, ok := strings.CutPrefix(p, t.folder(h, "")+"/"); ok {
-			for _, g := range t.groups() {
-				if name, _, _ := strings.Cut(rest, "/"); name == g.name {
-					return g.name
-				}
+		for _, g := range t.groups()[1:] {
+			if folder := t.folder(h, g.name); p == folder || strings.HasPrefix(p, folder+"/") {
+				return g.name
 			}
 		}
 	}
@@ -92,7 +96,7 @@ func (t *Tree) straying() ([]Stray, error) {
 		}
 		want := foldersOf(t, g.name)
 		for _, pid := range t.members(g.name) {
-			if at := t.host.placed(pid); at != nil && !slices.Equal(at, want) {
+			if at := t.host.placed(pid); at != nil && !t.within(at, want) {
 				name(pid, g.name, "is outside in %s", t.differing(at, want))
 			}
 		}
@@ -104,7 +108,7 @@ func (t *Tree) straying() ([]Stray, error) {
 			return nil, err
 		}
 		for _, pid := range pids {
-			if at := t.host.placed(pid); at != nil && !slices.Equal(at, want) {
+			if at := t.host.placed(pid); at != nil && !t.within(at, want) {
 				name(pid, g.name, "matches %q and is outside in %s", g.online.Match, t.differing(at, want))
 			}
 		}

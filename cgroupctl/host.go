@@ -48,8 +48,9 @@ type Host struct {
 
 	cores []int // that are online
 
-	attr string // ownerAttr or ownerAttrRootless
-	self int    // this process; never moved
+	attr  string // ownerAttr or ownerAttrRootless
+	self  int    // this process; never moved
+	units units  // systemd where slices are its units, else nil
 }
 
 // v1Used are the only v1 controllers that are ever written.

@@ -200,7 +200,7 @@ func (t *Tree) steer(name string, d Decision) error {
 	for _, h := range t.host.Hierarchies {
 		for _, s := range t.steering(h, d.LimitCores, d.Freeze) {
 			file := path.Join(t.folder(h, name), s.file)
-			if err := t.host.FS.WriteFile(file, s.want); err != nil {
+			if err := t.write(file, s.want); err != nil {
 				return fmt.Errorf("write %q to %s: %w", s.want, file, err)
 			}
 		}
@@ -216,7 +216,7 @@ func (t *Tree) release(cpu Hierarchy, folder string) error {
 	for _, h := range t.host.Hierarchies {
 		for _, s := range t.standing(h) {
 			file := path.Join(t.folder(h, t.spec.Offline.Name), s.file)
-			if err := t.host.FS.WriteFile(file, s.want); err != nil {
+			if err := t.write(file, s.want); err != nil {
 				return t.denied("write "+file, folder, err)
 			}
 		}

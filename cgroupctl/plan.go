@@ -16,13 +16,15 @@ const (
 	OpWrite  = "write"
 	OpMark   = "mark"   // set an extended attribute
 	OpUnmark = "unmark" // remove one
+	OpStart  = "start"  // a slice unit of systemd
+	OpSet    = "set"    // a property of a unit, which writes the control file
 )
 
 // A Change is one step that makes the machine what the file says.
 type Change struct {
-	Op   string `json:"op" doc:"mkdir, write, mark (set an extended attribute) or unmark"`
+	Op   string `json:"op" doc:"mkdir, write, mark (set an extended attribute), unmark, or under systemd start (a slice unit) and set (a property)"`
 	Path string `json:"path" doc:"the folder or the control file"`
-	Attr string `json:"attribute,omitempty" doc:"of the folder, for mark and unmark"`
+	Attr string `json:"attribute,omitempty" doc:"of the folder, for mark and unmark; the property of the unit for start and set"`
 	Old  string `json:"old" doc:"as it reads now; empty where the folder is not there yet"`
 	New  string `json:"new"`
 
@@ -58,6 +60,9 @@ func Open(h *Host, s *Spec) (*Tree, error) {
 		return nil, err
 	}
 	for _, o := range s.Online {
+		if o.Pin == PinPartition && h.units != nil {
+			return nil, refuse("slice %s: pin: partition is no property of a systemd unit", o.Name).hint("use pin: cores")
+		}
 		if o.Pin == PinPartition && h.Layout != V2 {
 			return nil, refuse("slice %s: pin: partition needs cgroup v2; this machine has %s", o.Name, h.Layout).hint("use pin: cores")
 		}
@@ -70,6 +75,12 @@ func (t *Tree) Host() *Host { return t.host }
 
 // folder returns the folder of a group in a hierarchy; name "" is the parent's.
 func (t *Tree) folder(h Hierarchy, name string) string {
+	if t.host.units != nil {
+		if name == "" {
+			return path.Join(h.Path, t.unitName(""))
+		}
+		return path.Join(h.Path, t.unitName(""), t.unitName(name))
+	}
 	return path.Join(h.Path, t.spec.Parent, name)
 }
 
@@ -84,6 +95,9 @@ const (
 )
 
 func (t *Tree) state(folder string) (state, string, error) {
+	if t.host.units != nil {
+		return t.unitState(folder)
+	}
 	ok, err := exists(t.host.FS, folder)
 	if err != nil || !ok {
 		return absent, "", err
@@ -134,6 +148,9 @@ type planner struct {
 }
 
 func (p *planner) hierarchy(h Hierarchy, groups []group) error {
+	if p.host.units != nil {
+		return p.unitsOf(h, groups)
+	}
 	if err := p.controllers(h, h.Path, h.Path); err != nil {
 		return err
 	}
@@ -252,6 +269,13 @@ func (p *planner) group(h Hierarchy, g group, st state) error {
 		old := s.def
 		if st != absent {
 			text, err := read(p.host.FS, file)
+			if errors.Is(err, fs.ErrNotExist) && p.host.units != nil {
+				var have bool
+				if text, have = p.unitDefault(folder, s); !have {
+					continue
+				}
+				err = nil
+			}
 			switch {
 			case errors.Is(err, fs.ErrNotExist) && s.optional:
 				continue
@@ -274,6 +298,10 @@ func (p *planner) group(h Hierarchy, g group, st state) error {
 			continue
 		}
 		c := Change{Op: OpWrite, Path: file, Old: old, New: s.want, optional: s.optional}
+		var can bool
+		if c, can = p.asProperty(c); !can {
+			continue
+		}
 		tighter := narrows(s.file, old, s.want)
 		if s.file == "memory.limit_in_bytes" || s.file == "memory.max" {
 			if st != absent && tighter {

@@ -134,6 +134,11 @@ func (t *Tree) children() ([]string, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, t.denied("list "+folder, folder, err)
 		}
+		if t.host.units != nil {
+			for i, n := range names {
+				names[i] = t.groupName(n)
+			}
+		}
 		out = append(out, names...)
 	}
 	slices.Sort(out)
@@ -144,7 +149,11 @@ func (t *Tree) children() ([]string, error) {
 func (t *Tree) members(name string) []int {
 	var out []int
 	for _, h := range t.host.Hierarchies {
-		for _, pid := range t.pids(t.folder(h, name)) {
+		list := t.pids(t.folder(h, name))
+		if name != "" {
+			list = t.below(t.folder(h, name))
+		}
+		for _, pid := range list {
 			if p, err := t.host.process(pid); err == nil && !p.gone() {
 				out = append(out, pid)
 			}
@@ -176,8 +185,8 @@ func (t *Tree) empty(ctx context.Context, name string, o RemoveOptions, r *Remov
 			if !o.Evacuate {
 				continue
 			}
-			for _, pid := range t.pids(folder) {
-				err := t.host.FS.WriteFile(path.Join(h.Path, "cgroup.procs"), strconv.Itoa(pid))
+			for _, pid := range t.below(folder) {
+				err := t.evacuate(h, pid)
 				if err != nil && !isGone(err) {
 					return t.denied("move PID "+strconv.Itoa(pid)+" to "+h.Path, folder, err)
 				}
@@ -202,6 +211,18 @@ func (t *Tree) empty(ctx context.Context, name string, o RemoveOptions, r *Remov
 	}
 }
 
+// evacuate moves a process to the folder that holds the parent.
+func (t *Tree) evacuate(h Hierarchy, pid int) error {
+	if t.host.units == nil {
+		return t.host.FS.WriteFile(path.Join(h.Path, "cgroup.procs"), strconv.Itoa(pid))
+	}
+	p, err := t.host.process(pid)
+	if err == nil && !p.gone() {
+		_, err = t.scope(rootSlice, p)
+	}
+	return err
+}
+
 // thaw lets a frozen group go on: on v1 a frozen process does not even die.
 func (t *Tree) thaw(h Hierarchy, folder string) error {
 	file, frozen, thawed := path.Join(folder, "cgroup.freeze"), "1", "0"
@@ -218,7 +239,7 @@ func (t *Tree) thaw(h Hierarchy, folder string) error {
 	if err != nil {
 		return err
 	}
-	return t.host.FS.WriteFile(file, thawed)
+	return t.write(file, thawed)
 }
 
 // rmdir removes one folder of ours. A folder stays busy for a moment after its
@@ -229,6 +250,9 @@ func (t *Tree) rmdir(ctx context.Context, folder string, wait time.Duration, r *
 		return t.denied("look at "+folder, folder, err)
 	case st != ours && st != unfinished:
 		return nil
+	}
+	if t.host.units != nil {
+		return t.stop(folder, r)
 	}
 	deadline := t.now().Add(wait)
 	for {

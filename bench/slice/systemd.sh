@@ -5,6 +5,9 @@
 #
 #   bench/slice/systemd.sh [v2|hybrid]
 #
+# On v2 slices are units: limits are properties, members sit in scopes, and no
+# control file is written. On hybrid they are folders beside those of systemd.
+#
 # Needs root, QEMU and the kernel of .ci/run (install, kernel), and mmdebstrap
 # once to build the root file system (150 MB in the cache folder, 90 s). Not a
 # part of .ci/run. Exit status 0 says that every line below held.
@@ -43,7 +46,32 @@ Y
 systemd-run --quiet --unit=web --property=CPUAccounting=yes --property=MemoryAccounting=yes /bin/sleep 4711
 ok "apply" 0 wxops slice apply -f $f
 ok "drift names the service outside" 1 wxops slice drift -f $f
+ok "second apply: 0 writes" 0 sh -c "wxops slice apply -f $f | grep '^0 writes'"
 ok "attach --unit web" 0 wxops slice attach -f $f web --unit web
+if [ ! -d /sys/fs/cgroup/blkio ]; then # cgroup v2: slices are units
+	unit=wxops-web.slice
+	main=$(systemctl show -p MainPID --value web)
+	is() { ok "$1" 0 sh -c "test \"\$($2)\" = \"$3\" || { $2; false; }"; }
+	is "the limit is a property of the unit" "systemctl show -p CPUQuotaPerSecUSec --value $unit" 500ms
+	is "the service's process is in a scope of the slice" "cut -d/ -f1-3 /proc/$main/cgroup" "0::/wxops.slice/$unit"
+	is "offline work is idle" "cat /sys/fs/cgroup/wxops.slice/wxops-offline.slice/cpu.idle" 1
+	ok "no folder beside systemd's" 1 test -d /sys/fs/cgroup/wxops
+	ok "run passes the exit status on" 7 wxops slice run -f $f web -- sh -c 'grep -q wxops-web.slice /proc/self/cgroup && exit 7'
+	systemctl set-property --runtime $unit MemoryMax=1G
+	ok "drift names a limit that set-property changed" 1 wxops slice drift -f $f
+	wxops slice drift -f $f | grep -q memory.max || { say "drift names memory.max" FAILED; bad=1; }
+	ok "apply sets it again" 0 wxops slice apply -f $f
+	systemd-run --quiet --slice=taken-web.slice --unit=taken /bin/sleep 4712
+	sed 's/^version: 1/&\nparent: taken/' $f >/taken.yaml
+	ok "another's unit is refused" 3 wxops slice apply -f /taken.yaml
+	systemctl stop taken
+	wxops slice offline run -f $f >/tmp/offline 2>&1 &
+	steer=$!
+	for i in $(seq 100); do grep -q cores: /tmp/offline && break; sleep 0.2; done
+	ok "the controller sets the limit" 0 sh -c "systemctl show -p CPUQuotaPerSecUSec --value wxops-offline.slice | grep -q ms"
+	kill $steer; wait $steer
+	ok "apply after the controller" 0 wxops slice apply -f $f
+fi
 ok "no drift" 0 wxops slice drift -f $f
 ok "the unit is active" 0 systemctl is-active web
 systemctl daemon-reload
@@ -56,12 +84,14 @@ fi
 ok "after daemon-reload the limits stand" 0 wxops slice plan -f $f
 ok "after daemon-reload the members stand" 0 wxops slice drift -f $f
 systemctl set-property --runtime web CPUWeight=50 MemoryMax=1G
-# On hybrid it pulls the service back in some controllers; on v2 it does not.
+# On hybrid it pulls the service back in some controllers; a scope on v2 keeps it.
 wxops slice drift -f $f >/tmp/out 2>&1
 drifted=$?
 say "after set-property drift says: $(sed -n 2p /tmp/out)" "exit $drifted"
 [ $drifted = 0 ] || ok "attach again" 0 wxops slice attach -f $f web --match '^/bin/sleep 4711'
 ok "no drift" 0 wxops slice drift -f $f
+ok "daemon-reexec" 0 systemctl daemon-reexec
+ok "after daemon-reexec the limits stand" 0 wxops slice plan -f $f
 for u in system.slice init.scope; do
 	find /sys/fs/cgroup -type d -path "*/$u*" -name 'wxops*' | grep -q . && { say "a folder inside of $u" FAILED; bad=1; }
 done
