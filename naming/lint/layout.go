@@ -80,6 +80,8 @@ func ParseLayout(text string) (Layout, error) {
 			b.WriteString("(?P<" + name + ">.+)")
 		case seen[name]:
 			b.WriteString("[^/]+")
+		case name == "version": // has a number in it, or it would match anything
+			b.WriteString("(?P<version>[^/]*?[0-9][^/]*?)")
 		default:
 			b.WriteString("(?P<" + name + ">[^/]+?)")
 		}

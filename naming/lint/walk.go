@@ -150,9 +150,12 @@ func (w *walker) take(n *named, b []byte) int32 {
 	if n.id >= 0 && w.templates == 0 && bytes.Equal(n.last, b) {
 		return n.id
 	}
-	syntax := w.syntax(n.text, b)
+	syntax, short := format.Text, int64(len(b)) <= w.opt.MaxParse
+	if short {
+		syntax = w.syntax(n.text, b)
+	}
 	id, isNew := w.c.contentID(sumOf(b), syntax)
-	if isNew && !w.opt.MD5Only {
+	if isNew && short && !w.opt.MD5Only {
 		w.analyzer.name = n.text
 		w.c.setFacts(id, w.analyzer.analyze(syntax, b))
 	}
@@ -250,7 +253,7 @@ func (w *walker) readFile(d directory, n *named, e *entry) (int64, error) {
 		return 0, err
 	}
 	if k < len(w.buffer) {
-		e.content = w.take(n, w.buffer[:k])
+		e.content, e.large = w.take(n, w.buffer[:k]), int64(k) > w.opt.MaxParse
 		return int64(k), nil
 	}
 	var size int64

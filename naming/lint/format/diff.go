@@ -315,7 +315,7 @@ func Same(a, b string) bool {
 	if strings.Contains(a, "://") && strings.Contains(b, "://") {
 		return withoutDefaultPort(a) == withoutDefaultPort(b)
 	}
-	if number(a) && number(b) {
+	if number(a) && number(b) && (whole(a) || whole(b)) {
 		x, err := strconv.ParseFloat(a, 64)
 		y, err2 := strconv.ParseFloat(b, 64)
 		return err == nil && err2 == nil && x == y && len(a) < 16 && len(b) < 16
@@ -332,6 +332,13 @@ func number(s string) bool {
 		}
 	}
 	return s[0] != '0' || dot || s == "0" // 007 is a name
+}
+
+// whole reports whether a number has no fraction but zeros. Of two that have one
+// equal text is asked for: 1.1 and 1.10 are more often versions than numbers.
+func whole(s string) bool {
+	_, fraction, _ := strings.Cut(s, ".")
+	return strings.Trim(fraction, "0") == ""
 }
 
 func withoutDefaultPort(s string) string {
