@@ -8,7 +8,6 @@ import (
 	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
-	"github.com/wxops/wxops/stress"
 	"github.com/wxops/wxops/stress/load"
 )
 
@@ -29,9 +28,7 @@ func findMax(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, f 
 	}
 	search := load.Search{Objective: objective, Limit: o.Duration, MaxRate: f.maxRate}
 	if !s.Quiet() {
-		search.OnStep = func(x stress.Sample, d stress.Decision) {
-			fmt.Fprintf(s.Err, "%4.0fs  %-8s  offered %s/s  p99 %s  %s\n", x.End.Seconds(), d.Phase, perSecond(x.Offered), shown(finiteOrNil(x.P99)), d.Reason)
-		}
+		search.OnStep = func(at time.Duration, text string) { fmt.Fprintf(s.Err, "%4.0fs  %s\n", at.Seconds(), text) }
 	}
 	c, r, err := load.FindMax(ctx, o, search)
 	if err != nil {
@@ -85,12 +82,4 @@ func findMaxTable(c *capacity.Curve) *cli.Table {
 	t.Note("test: %.0f s, %d requests, %.2f %% of them missed the objective or failed", c.Test.Seconds, c.Test.Requests, 100*c.Test.ViolationRatio)
 	t.Note("verdict: %s: %s", c.Verdict, c.Reason)
 	return t
-}
-
-// finiteOrNil is nil for what was not measured.
-func finiteOrNil(v float64) *float64 {
-	if v != v {
-		return nil
-	}
-	return &v
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/wxops/wxops/capacity"
-	"github.com/wxops/wxops/stress"
 )
 
 // A Search finds the highest rate at which a service keeps an objective.
@@ -20,90 +19,122 @@ type Search struct {
 	Limit     time.Duration // of the whole search; 60 s
 	MaxRate   float64       // requests per second that are never exceeded; 0: none
 
-	// OnStep is called with each window and what was decided from it.
-	OnStep func(stress.Sample, stress.Decision)
+	// OnStep is called when something was learnt, with a sentence about it.
+	OnStep func(at time.Duration, text string)
 }
 
-// The search reads five times in a window of the controller, as the guards of
-// a test on live traffic do.
+// The steps of a search in numbers. One in full takes 22 s before the windows.
 const (
-	searchWindow   = time.Second
-	readsPerWindow = 5
-	probeRequests  = 50
-	probeTime      = time.Second
-	firstShare     = 0.3 // of the rate that one request at a time would make
-	climbStep      = 500 * time.Millisecond
-	climbGrowth    = 1.6
-	baseShare      = 0.4 // of the rate reached, for the controller to begin with
+	probeRequests = 50
+	probeTime     = time.Second
+	climbStep     = 500 * time.Millisecond
+	climbGrowth   = 1.6
+	firstShare    = 0.3                   // of the rate that one request at a time would make
+	aloneShare    = 1.0 / 12              // of the limit, to measure requests that do not wait
+	floodShare    = 8.0 / 60              // of the limit, at 600 requests per second; more for slower services
+	readTime      = 50 * time.Millisecond // of the windows
+	quantiles     = 2000                  // kept of the response times of requests that do not wait
 )
 
 // search is a Search while it runs.
 type search struct {
 	Search
-	o          Options
-	controller *stress.Controller
-	generator  *Generator
-	ready      chan struct{} // the generator is set
-	workers    float64       // requests that the service works on at once, roughly
-	window     *hdrhistogram.Histogram
-	sample     stress.Sample
-	reads      int
-	backlogs   float64
-	bad, due   int64
-	points     []capacity.Point
-	last       stress.Decision
-	decided    bool
-	missed     float64
+	o         Options
+	begin     time.Time
+	limits    []limit
+	bounds    []float64 // of the limits, seconds
+	rehearsal rehearsal
+	idle      float64 // requests under way at saturation when nobody waits
+
+	seeker    *seeker
+	generator *Generator
+	ready     chan struct{} // the generator is set
+	over      bool
+	window    *hdrhistogram.Histogram
+	point     capacity.Point
+	bad       float64
+	readings  float64
+	points    []capacity.Point
+	missed    float64 // requests that missed the objective or failed
+	due       int64   // of all generators
+	fault     string  // the generator was the limit
 }
 
-// FindMax drives the rate by the controller of the tests on live traffic, until
-// the capacity is known or the limit is over. The options give target, pool and
-// arrivals; Stages, Every and OnInterval are set by the search. Regular arrivals
-// have another capacity than random ones.
+// FindMax finds the highest rate that keeps the objective, until it is known
+// or the limit is over. The options give target, pool and arrivals; Stages,
+// Every and OnInterval are set by the search. Regular arrivals have another
+// capacity than random ones.
+//
+// It climbs until the service falls behind, measures requests that do not wait
+// and the throughput of a service that is always busy, expects from both where
+// the objective ends, and then stays around there: see [seeker]. The result is
+// nil and the curve empty of a verdict when nothing could be sent.
 func FindMax(ctx context.Context, o Options, s Search) (capacity.Curve, *Result, error) {
 	if s.Limit <= 0 {
 		s.Limit = time.Minute
 	}
-	begin := time.Now()
-	service, probe, err := probeAlone(ctx, o)
+	run := &search{Search: s, o: o, begin: time.Now(), window: newHistogram()}
+	for _, t := range s.Objective.Terms {
+		switch {
+		case t.Quantile < 1:
+			run.limits = append(run.limits, limit{1 - t.Quantile, t.Bound})
+		case t.Metric == "errors":
+			run.limits = append(run.limits, limit{t.Bound, 0})
+		}
+	}
+	// A term on the response time comes first: it is the one that always binds.
+	slices.SortStableFunc(run.limits, func(a, b limit) int { return cmp.Compare(b.bound, a.bound) })
+	service, probe, err := run.probe(ctx)
 	if err != nil || service == 0 {
 		return capacity.Curve{}, probe, err
 	}
-	cv := 0.1 // the generator's own lateness
-	if o.Poisson {
-		cv = 1
-	}
-	if o.MaxConnections == 0 {
-		o.MaxConnections = max(1024, 4*o.Connections)
-	}
-	reached, err := climb(ctx, o, s, max(10, firstShare/service))
+	r, err := run.climb(ctx, max(10, firstShare/service))
 	if err != nil {
 		return capacity.Curve{}, nil, err
 	}
-	rate := baseShare * reached
-	// Little's law at the rate where the service was full.
-	workers := max(1, math.Round(reached*service))
-	cfg := stress.Config{
-		Objective: s.Objective, BaseRate: rate, MaxRate: s.MaxRate, MaxDuration: s.Limit - time.Since(begin).Round(time.Millisecond),
-		ErrorBudget: 0.1, Window: searchWindow, ArrivalCV: cv, // nobody but the test is hurt
+	run.idle = max(1, run.rehearsal.saturation*service)
+	run.say("climbed to %.0f/s; a request alone takes %.3g ms", run.rehearsal.saturation, 1e3*service)
+	if run.fault == "" && ctx.Err() == nil {
+		if err := run.rehearse(ctx); err != nil {
+			return capacity.Curve{}, nil, err
+		}
 	}
-	if err := cfg.Check(); err != nil {
-		return capacity.Curve{}, nil, err
+	if run.fault == "" && ctx.Err() == nil && run.possible() {
+		if r, err = run.stay(ctx); err != nil {
+			return capacity.Curve{}, nil, err
+		}
 	}
-	run := &search{Search: s, o: o, controller: stress.NewController(cfg), ready: make(chan struct{}), workers: workers, window: newHistogram()}
-	o.Stages = Constant(rate, cfg.MaxDuration+searchWindow)
-	o.Every, o.Requests = searchWindow/readsPerWindow, 0
-	o.OnInterval = run.read
-	if run.generator, err = Start(ctx, o); err != nil {
-		return capacity.Curve{}, nil, err
-	}
-	close(run.ready)
-	r := run.generator.Wait()
-	return run.curve(r, ctx.Err() != nil), r, nil
+	return run.curve(ctx.Err() != nil), r, nil
 }
 
-// probeAlone measures what a request takes when it is alone.
-func probeAlone(ctx context.Context, o Options) (seconds float64, r *Result, err error) {
+func (s *search) say(format string, args ...any) {
+	if s.OnStep != nil {
+		s.OnStep(time.Since(s.begin), fmt.Sprintf(format, args...))
+	}
+}
+
+// rest is the time left, short of what the end of a run takes.
+func (s *search) rest() time.Duration {
+	return s.Limit - time.Since(s.begin) - min(2500*time.Millisecond, s.Limit/10)
+}
+
+// closed runs a closed loop on so many connections and calls each with its intervals.
+func (s *search) closed(ctx context.Context, connections int, d, every time.Duration, each func(Interval)) (*Result, error) {
+	o := s.o
+	o.Stages, o.Connections, o.MaxConnections, o.Workers, o.Streams = nil, connections, connections, 1, 1
+	o.Requests, o.Duration, o.Warmup, o.Every, o.OnInterval = 0, d, 0, every, each
+	g, err := Start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r := g.Wait()
+	s.due += r.Due()
+	return r, nil
+}
+
+// probe measures roughly what a request takes when it is alone.
+func (s *search) probe(ctx context.Context) (seconds float64, r *Result, err error) {
+	o := s.o
 	o.Stages, o.Connections, o.MaxConnections, o.Workers = nil, 1, 1, 1
 	o.Requests, o.Duration, o.Warmup, o.OnInterval, o.Streams = probeRequests, probeTime, 0, nil, 1
 	g, err := Start(ctx, o)
@@ -111,6 +142,7 @@ func probeAlone(ctx context.Context, o Options) (seconds float64, r *Result, err
 		return 0, nil, err
 	}
 	r = g.Wait()
+	s.due += r.Due()
 	if r.Answers() == 0 {
 		return 0, r, nil
 	}
@@ -118,168 +150,298 @@ func probeAlone(ctx context.Context, o Options) (seconds float64, r *Result, err
 }
 
 // climb raises the rate step by step until the service falls behind or misses
-// the objective, and returns the highest throughput seen: a rough number in a
-// few seconds, from which the controller starts. Nobody but the test is hurt.
-func climb(ctx context.Context, o Options, s Search, rate float64) (float64, error) {
+// the objective; the highest throughput is a first idea of its saturation.
+func (s *search) climb(ctx context.Context, rate float64) (*Result, error) {
 	term, _ := s.Objective.Latency()
 	best := 0.0
 	var g *Generator
 	ready := make(chan struct{})
+	o := s.o
+	if s.MaxRate > 0 {
+		rate = min(rate, s.MaxRate)
+	}
 	o.Stages, o.Requests, o.Every = Constant(rate, s.Limit/4), 0, climbStep
+	if o.MaxConnections == 0 {
+		o.MaxConnections = max(1024, 4*o.Connections)
+	}
 	o.OnInterval = func(i Interval) {
 		<-ready
-		best = max(best, i.Throughput)
+		good := i.Throughput - float64(i.Bad)/i.Length.Seconds()
+		best = max(best, good)
 		behind := i.Throughput < 0.8*rate && i.Throughput*climbStep.Seconds() > 20
-		slow := i.P50 > term.Bound
-		rate *= climbGrowth
-		if behind || slow || i.Bad+i.Failed > 10 || s.MaxRate > 0 && rate > s.MaxRate {
+		slow := i.P50 > 2*term.Bound
+		refused := float64(i.Bad+i.Failed) > 10+0.05*i.Throughput*climbStep.Seconds()
+		if behind || slow || refused || s.MaxRate > 0 && rate >= s.MaxRate {
 			g.Stop()
 			return
+		}
+		rate *= climbGrowth
+		if s.MaxRate > 0 {
+			rate = min(rate, s.MaxRate)
 		}
 		g.SetRate(rate)
 	}
 	g, err := Start(ctx, o)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	close(ready)
-	g.Wait()
-	return best, nil
+	r := g.Wait()
+	s.due += r.Due()
+	s.rehearsal.saturation = best
+	if r.Saturation > maxBusy || r.limits.descriptors || r.limits.ports {
+		calm := *r
+		calm.Open = false
+		s.fault = calm.diagnose()
+	}
+	return r, nil
 }
 
-// read takes an interval of the generator: a reading for the guards, and every
-// fifth time a window for the controller.
-func (s *search) read(i Interval) {
-	<-s.ready
-	if s.decided {
-		return
+// capped says that the highest rate allowed is all that can be learnt about.
+func (s *search) capped() bool { return s.MaxRate > 0 && s.rehearsal.saturation > 0.85*s.MaxRate }
+
+// rehearse measures requests that do not wait, with few of them at a time, and
+// the throughput of a service in which all that works is busy.
+func (s *search) rehearse(ctx context.Context) error {
+	if s.capped() {
+		return nil // a closed loop might go beyond
 	}
-	reading := s.reading(i)
-	s.backlogs += reading.Backlog
-	s.gather(i)
-	if s.reads < readsPerWindow {
-		if d, act := s.controller.Watch(reading); act {
-			s.obey(d)
+	limits := float64(s.Limit)
+	few := max(1, int(s.idle/4))
+	alone := newHistogram()
+	last := newHistogram()
+	answers := 0.0
+	paused := false
+	every := min(max(readTime, time.Duration(16*float64(time.Second)*s.idle/s.rehearsal.saturation/float64(few))), time.Second)
+	r, err := s.closed(ctx, few, time.Duration(aloneShare*limits), every, func(i Interval) {
+		// What the machine did while it paused is no service time; the requests
+		// that were caught are answered in the interval after it.
+		n := float64(i.Response.TotalCount())
+		still := n < 0.2*answers && answers >= 5
+		if !still && !paused {
+			alone.Merge(last)
+			last.Reset()
+			last.Merge(i.Response)
+			answers = max(n, 0.8*answers)
+		} else {
+			last.Reset()
 		}
-		return
+		paused = still
+	})
+	if err != nil {
+		return err
 	}
-	sample := s.close(reading)
-	d := s.controller.Step(sample)
-	if s.OnStep != nil {
-		s.OnStep(sample, d)
+	alone.Merge(last)
+	if alone.TotalCount() == 0 {
+		alone = r.Service()
 	}
-	s.obey(d)
+	s.rehearsal.poisson = s.o.Poisson
+	s.rehearsal.alone = equalSteps(alone, quantiles)
+	s.rehearsal.samples = float64(alone.TotalCount())
+	s.idle = max(1, s.rehearsal.saturation*alone.Mean()/1e9)
+
+	slower := min(max(math.Sqrt(600/s.rehearsal.saturation), 0.8), 1.7)
+	var rates []float64
+	connections := min(int(2*s.idle)+4, s.mostConnections())
+	r, err = s.closed(ctx, connections, time.Duration(slower*floodShare*limits), max(100*time.Millisecond, every), func(i Interval) {
+		rates = append(rates, i.Throughput-float64(i.Bad)/i.Length.Seconds())
+	})
+	if err != nil {
+		return err
+	}
+	s.rehearsal.saturate(rates, max(100*time.Millisecond, every).Seconds())
+	s.idle = max(1, s.rehearsal.saturation*alone.Mean()/1e9)
+	if r.Saturation > maxBusy {
+		calm := *r
+		calm.Open = false
+		s.fault = calm.diagnose()
+	}
+	s.say("%.0f requests alone took %.3g ms on average; all busy it answers %.0f/s", s.rehearsal.samples, alone.Mean()/1e6, s.rehearsal.saturation)
+	return nil
 }
 
-func (s *search) obey(d stress.Decision) {
-	s.last = d
-	if d.Done() {
-		s.decided = true
-		s.generator.Stop()
-		return
+// mostConnections is how many the machine and the user allow.
+func (s *search) mostConnections() int {
+	most := 4096
+	if s.o.MaxConnections > 0 {
+		most = max(s.o.Connections, s.o.MaxConnections)
 	}
-	rate := d.Target
-	if s.MaxRate > 0 {
-		rate = min(rate, s.MaxRate)
+	if d := descriptors(); d > 0 {
+		most = min(most, d-2*reserve)
 	}
-	s.generator.SetRate(rate)
+	return max(1, most)
 }
 
-// reading is the interval as the guards see it. The backlog is what is in
-// flight, or waits for a connection, beyond what the service works on at once.
-func (s *search) reading(i Interval) stress.Sample {
-	r := stress.Unmeasured()
-	r.End, r.Window = i.Start+i.Length, i.Length
-	r.Offered, r.Throughput = i.Offered, i.Throughput
-	r.Backlog = max(0, float64(i.InFlight)+i.Waiting-s.workers)
-	r.InFlight = min(float64(i.InFlight), s.workers)
-	return r
-}
-
-// gather adds an interval to the window.
-func (s *search) gather(i Interval) {
-	if s.reads == 0 {
-		s.window.Reset()
-		s.sample = stress.Unmeasured()
-		s.sample.Window, s.sample.Offered, s.sample.Throughput, s.bad, s.due = 0, 0, 0, 0, 0
-	}
-	s.reads++
-	s.window.Merge(i.Response)
-	seconds := i.Length.Seconds()
-	s.sample.Window += i.Length
-	s.sample.Offered += i.Offered * seconds
-	s.sample.Throughput += i.Throughput * seconds
-	s.bad += i.Bad + i.Failed
-	s.due += int64(math.Round(i.Offered * seconds))
-}
-
-// close completes the window.
-func (s *search) close(last stress.Sample) stress.Sample {
-	x := s.sample
-	x.End = last.End
-	seconds := x.Window.Seconds()
-	x.Offered /= seconds
-	x.Throughput /= seconds
-	x.Backlog, x.InFlight = s.backlogs/readsPerWindow, last.InFlight
-	s.backlogs = 0
-	if n := s.window.TotalCount(); n > 0 {
-		x.Mean = s.window.Mean() / 1e9
-		x.P50, x.P99 = quantile(s.window, 50), quantile(s.window, 99)
-		term, _ := s.Objective.Latency()
-		slow := int64(0)
-		for _, b := range s.window.Distribution() {
-			if b.Count == 0 {
-				continue
-			}
-			if float64(b.To)/1e9 > term.Bound {
-				slow += b.Count
-			}
-		}
-		x.SlowRatio = float64(slow) / float64(n)
-		x.Buckets = buckets(s.window)
-	}
-	x.ErrorRatio = float64(s.bad) / float64(max(1, s.due))
-	s.missed += (orZero(x.SlowRatio) + x.ErrorRatio) * float64(s.due)
-	s.reads = 0
-	p := capacity.Point{
-		Offered: x.Offered, Throughput: x.Throughput, P50: known(x.P50), P99: known(x.P99), QueueWait: known(x.QueueWait),
-		Backlog: known(x.Backlog), ErrorRatio: known(x.ErrorRatio), Seconds: seconds,
-	}
-	s.points = append(s.points, p)
-	return x
-}
-
-func orZero(v float64) float64 {
-	if math.IsNaN(v) {
-		return 0
-	}
-	return v
-}
-
-// buckets thins the histogram out to twelve buckets an octave.
-func buckets(h *hdrhistogram.Histogram) []stress.Bucket {
-	var out []stress.Bucket
-	edge := 0.0
+// equalSteps returns n values at equal steps of probability, in seconds.
+func equalSteps(h *hdrhistogram.Histogram, n int) []float64 {
+	out := make([]float64, 0, n)
+	total, seen := float64(h.TotalCount()), 0.0
 	for _, b := range h.Distribution() {
-		if b.Count == 0 {
-			continue
+		seen += float64(b.Count)
+		for len(out) < n && (float64(len(out))+0.5)*total <= seen*float64(n) {
+			out = append(out, float64(b.From+b.To)/2e9)
 		}
-		at := float64(b.To) / 1e9
-		if at > edge {
-			edge = at * math.Pow(2, 1.0/12)
-			out = append(out, stress.Bucket{Bound: edge})
-		}
-		out[len(out)-1].Count += float64(b.Count)
 	}
 	return out
 }
 
+// possible says whether the objective is met at all.
+func (s *search) possible() bool {
+	for _, l := range s.limits {
+		slow := 0
+		for _, v := range s.rehearsal.alone {
+			if l.bound > 0 && v > l.bound {
+				slow++
+			}
+		}
+		// A busy machine delays a few; whether these are the service's own, the
+		// windows will tell.
+		if float64(slow) > max(0.1, 2*l.share)*float64(len(s.rehearsal.alone)) {
+			return false
+		}
+	}
+	return true
+}
+
+// stay drives the windows of the seeker.
+func (s *search) stay(ctx context.Context) (*Result, error) {
+	ceiling := math.Inf(1)
+	if s.MaxRate > 0 {
+		ceiling = s.MaxRate
+	}
+	expected := seekEstimate{at: math.Log(1.3 * s.rehearsal.saturation), deviation: 0.2, slope: 25}
+	if !s.capped() {
+		expected = s.rehearsal.expect(s.limits[0])
+		s.say("a queue like that keeps %s up to %.0f/s", s.Objective, math.Exp(expected.at))
+	}
+	s.seeker = newSeeker(s.limits, expected, max(s.rehearsal.saturation, math.Exp(expected.at)), s.idle, ceiling)
+	s.ready = make(chan struct{})
+	o := s.o
+	rest := s.rest()
+	o.Stages, o.Requests, o.Every, o.OnInterval = Constant(s.seeker.rate, rest), 0, readTime, s.read
+	o.Connections = min(max(o.Connections, int(2*s.idle+2*s.rehearsal.saturation*s.seeker.bound())), 2048, s.mostConnections())
+	if o.MaxConnections == 0 {
+		o.MaxConnections = min(max(1024, 4*o.Connections), s.mostConnections())
+	}
+	var err error
+	if s.generator, err = Start(ctx, o); err != nil {
+		return nil, err
+	}
+	close(s.ready)
+	r := s.generator.Wait()
+	s.due += r.Due()
+	if s.fault == "" {
+		s.fault = r.diagnoseSearch(s.seeker.bound())
+	}
+	return r, nil
+}
+
+// read takes an interval of the generator.
+func (s *search) read(i Interval) {
+	<-s.ready
+	if s.over {
+		return
+	}
+	x := s.reading(i)
+	s.gather(i, x)
+	before := s.seeker.rate
+	if s.seeker.read(x) {
+		s.close()
+		b := s.seeker.best
+		s.say("%s; the objective ends at %.0f/s ± %.1f %%", pointText(s.points[len(s.points)-1]), math.Exp(b.at), 196*b.deviation)
+	}
+	if s.seeker.phase != seekMeasuring || s.seeker.now.seconds == 0 {
+		s.readings, s.bad, s.point = 0, 0, capacity.Point{}
+		s.window.Reset()
+	}
+	if s.seeker.done() {
+		s.over = true
+		s.generator.Stop()
+		return
+	}
+	if s.seeker.rate != before {
+		s.generator.SetRate(s.seeker.rate)
+	}
+}
+
+func pointText(p capacity.Point) string {
+	if p.P99 == nil {
+		return fmt.Sprintf("%.0f/s", p.Offered)
+	}
+	return fmt.Sprintf("%.0f/s: p99 %.3g ms", p.Offered, 1e3**p.P99)
+}
+
+// reading counts what missed the terms of the objective. A request that failed
+// or was refused misses every one of them.
+func (s *search) reading(i Interval) reading {
+	seconds := i.Length.Seconds()
+	failed := float64(i.Failed)
+	r := reading{
+		seconds: seconds, replied: math.Round(i.Throughput * seconds), missed: make([]float64, len(s.limits)),
+		open: float64(i.InFlight) + i.Waiting,
+		late: i.LagP99 > max(0.005, 0.25*s.seeker.bound()),
+	}
+	r.ended = r.replied + failed
+	for k, l := range s.limits {
+		r.missed[k] = failed + float64(i.Bad)
+		if l.bound > 0 && i.Max > l.bound {
+			r.missed[k] = min(r.ended, r.missed[k]+slower(i.Response, l.bound))
+		}
+	}
+	s.missed += r.missed[0]
+	return r
+}
+
+// slower is how many values of a histogram of nanoseconds are above a bound in
+// seconds.
+func slower(h *hdrhistogram.Histogram, bound float64) float64 {
+	n := int64(0)
+	for _, b := range h.Distribution() {
+		if b.Count > 0 && float64(b.To)/1e9 > bound {
+			n += b.Count
+		}
+	}
+	return float64(n)
+}
+
+// gather adds an interval to the point of the curve.
+func (s *search) gather(i Interval, r reading) {
+	s.readings++
+	s.window.Merge(i.Response)
+	s.point.Seconds += r.seconds
+	s.point.Offered += i.Offered * r.seconds
+	s.point.Throughput += r.replied
+	s.bad += float64(i.Bad + i.Failed)
+	backlog := max(0, r.open-s.idle)
+	if s.point.Backlog == nil {
+		s.point.Backlog = new(float64)
+	}
+	*s.point.Backlog += (backlog - *s.point.Backlog) / s.readings
+}
+
+// close completes a point of the curve.
+func (s *search) close() {
+	p := s.point
+	errors := s.bad / max(1, p.Offered)
+	p.Offered /= p.Seconds
+	p.Throughput /= p.Seconds
+	p.P50, p.P99 = known(quantile(s.window, 50)), known(quantile(s.window, 99))
+	p.ErrorRatio = &errors
+	s.points = append(s.points, p)
+}
+
+// maxWidth is the widest interval, over the capacity, that still is an answer.
+const maxWidth = 0.25
+
+// leastWindows is how many an answer needs.
+const leastWindows = 6
+
 // curve is the document of the search.
-func (s *search) curve(r *Result, interrupted bool) capacity.Curve {
+func (s *search) curve(interrupted bool) capacity.Curve {
 	c := capacity.Curve{
-		Mode: "load", SLO: s.Objective.String(), Points: s.points, Verdict: s.last.Verdict, Reason: s.last.Reason,
-		Model: capacity.Model{Kind: cmp.Or(s.last.Estimate.Model.Kind, "none"), Parameters: map[string]float64{}},
-		Test:  capacity.Test{Seconds: r.Elapsed.Seconds(), Requests: r.Due()},
+		Mode: "load", SLO: s.Objective.String(), Points: s.points,
+		Model: capacity.Model{Kind: "none", Parameters: map[string]float64{}},
+		Test:  capacity.Test{Seconds: time.Since(s.begin).Seconds(), Requests: s.due},
 	}
 	if c.Points == nil {
 		c.Points = []capacity.Point{}
@@ -292,39 +454,41 @@ func (s *search) curve(r *Result, interrupted bool) capacity.Curve {
 			held = max(held, p.Throughput)
 		}
 	}
-	if c.Test.Requests > 0 {
-		c.Test.ViolationRatio = min(1, s.missed/float64(c.Test.Requests))
+	if s.due > 0 {
+		c.Test.ViolationRatio = min(1, s.missed/float64(s.due))
 	}
 	slices.SortStableFunc(c.Points, func(a, b capacity.Point) int { return cmp.Compare(a.Offered, b.Offered) })
-	for name, v := range s.last.Estimate.Model.Parameters {
-		if !math.IsNaN(v) && !math.IsInf(v, 0) {
-			c.Model.Parameters[name] = v
-		}
+	c.Capacity.LimitedBy = "unknown"
+	c.Capacity.Low = &held
+	windows, b := 0, seekEstimate{}
+	if s.seeker != nil {
+		windows, b = len(s.seeker.stays), s.seeker.best
+		c.Model = capacity.Model{Kind: "logit", Parameters: map[string]float64{
+			"saturation_per_second": s.rehearsal.saturation, "service_seconds": s.idle / s.rehearsal.saturation, "slope_ratio": b.slope,
+		}}
 	}
-	c.Capacity.LimitedBy = cmp.Or(s.last.Estimate.LimitedBy, "unknown")
-	switch reason := r.diagnoseSearch(term.Bound); {
+	at, reach := math.Exp(b.at), math.Exp(1.96*math.Hypot(b.deviation, seekModel))
+	switch {
 	case interrupted:
 		c.Verdict, c.Reason = capacity.VerdictInterrupted, "ended by the user"
-	case reason != "":
-		c.Verdict, c.Reason = capacity.VerdictClientLimited, reason
-	case c.Verdict == "":
-		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("the search ended at %.0f/s before the curve bent", c.Test.PeakPerSecond)
-	}
-	e := s.last.Estimate
-	if width := e.High - e.Low; c.Verdict == capacity.VerdictOK && !(width <= maxWidth*e.PerSecond && e.High >= held*0.95) {
-		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("the windows contradict each other: %.0f/s with an interval from %.0f to %.0f/s; search again on a calmer machine or for longer", e.PerSecond, e.Low, e.High)
-	}
-	if c.Verdict == capacity.VerdictOK && e.PerSecond > 0 {
-		c.Capacity.Found = true
-		c.Capacity.PerSecond, c.Capacity.Low, c.Capacity.High = &e.PerSecond, &e.Low, &e.High
-	} else {
-		c.Capacity.Low = &held
+	case s.fault != "":
+		c.Verdict, c.Reason = capacity.VerdictClientLimited, s.fault
+	case s.seeker == nil:
+		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("requests that do not wait miss %s already", c.SLO)
+	case s.MaxRate > 0 && at > 0.98*s.MaxRate:
+		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("%s holds at the highest rate allowed, %.0f/s", c.SLO, s.MaxRate)
+	case windows < leastWindows || reach-1/reach > maxWidth:
+		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("after %d windows the answer lies between %.0f and %.0f/s; search for longer or on a calmer machine", windows, at/reach, at*reach)
+	default:
+		c.Verdict, c.Reason = capacity.VerdictOK, fmt.Sprintf("%d windows on both sides of it agree", windows)
+		low, high := at/reach, at*reach
+		c.Capacity.Found, c.Capacity.PerSecond, c.Capacity.Low, c.Capacity.High = true, &at, &low, &high
+		if at < 0.75*s.rehearsal.saturation && !s.capped() {
+			c.Capacity.LimitedBy = "objective"
+		}
 	}
 	return c
 }
-
-// maxWidth is the widest interval, over the capacity, that still is an answer.
-const maxWidth = 0.25
 
 // maxSearchLag is the share of the bound of the objective that the generator's
 // own lateness may reach at its 90 % quantile. A search judges windows against
