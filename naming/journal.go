@@ -81,7 +81,7 @@ func readJournal(path string) (*journal, error) {
 	}
 	j, err := parseJournal(b)
 	if err != nil {
-		return nil, fmt.Errorf("read journal %q: %w", path, err)
+		return nil, fmt.Errorf("read journal %q: %w: %w", path, ErrJournal, err)
 	}
 	j.path = path
 	return j, nil
@@ -92,7 +92,7 @@ func parseJournal(b []byte) (*journal, error) {
 		Schema string `json:"schema"`
 	}
 	if err := json.Unmarshal(b, &head); err != nil {
-		return nil, fmt.Errorf("not a journal: %w", err)
+		return nil, fmt.Errorf("not JSON of the expected shape: %w", err)
 	}
 	if head.Schema != JournalSchema {
 		return nil, fmt.Errorf("schema %q is not %q, the one this wxops reads", head.Schema, JournalSchema)
@@ -101,7 +101,7 @@ func parseJournal(b []byte) (*journal, error) {
 	d.DisallowUnknownFields()
 	j := &journal{}
 	if err := d.Decode(j); err != nil {
-		return nil, fmt.Errorf("not a journal: %w", err)
+		return nil, fmt.Errorf("not JSON of the expected shape: %w", err)
 	}
 	if j.Registry == "" || j.Service == "" {
 		return nil, errors.New("registry or service is missing")

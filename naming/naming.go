@@ -168,6 +168,7 @@ var (
 	ErrLeaseLost   = errors.New("the lease is lost")
 	ErrUnreachable = errors.New("the registry cannot be reached")
 	ErrVersion     = errors.New("the registry's version is not supported")
+	ErrJournal     = errors.New("not a journal that this wxops reads")
 	ErrDenied      = errors.New("the registry does not permit it")
 )
 

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -293,19 +296,28 @@ func changes(known map[string]naming.Instance, all []naming.Instance, services [
 // newRestore is "names restore" and "stress restore": one command under both
 // names, because one looks for it in both places.
 func newRestore(s *cli.IO, path string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "restore",
+	var movedTo string
+	cmd := &cobra.Command{
+		Use:   "restore [JOURNAL]",
 		Short: "Put back what tests that died have left",
 		Long: `restore looks for journals of tests whose process is dead and puts the weights
 back to what they were. It is idempotent, and leaves alone what somebody else
 has changed meanwhile. The watchdog of a test does the same by itself within
-seconds, so there is rarely anything to do.
+milliseconds, so there is rarely anything to do. With JOURNAL only that one is
+restored, and --moved-to says where its registry is now.
 
 Exit codes: 0 nothing is left to do; 1 a weight was left alone, because somebody
-else changed it; 3 a registry could not be reached.`,
-		Example: "  " + path + "\n  " + path + " && echo all weights are back\n  XDG_STATE_HOME=/var/lib/wxops " + path,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+else changed it; 2 wrong usage, or the file is no journal; 3 a registry could
+not be reached.`,
+		Example: "  " + path + "\n  " + path + " && echo all weights are back\n  " + path + " checkout-f888f51a309c.json \\\n      --moved-to haproxy:unix:/run/new.sock",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return restoreOne(cmd.Context(), s, args[0], movedTo)
+			}
+			if movedTo != "" {
+				return cli.Usagef("--moved-to %s without a journal", movedTo).WithHint("%s JOURNAL --moved-to %s", path, movedTo)
+			}
 			dir, err := stateDir(s)
 			if err != nil {
 				return cli.Failf("find the state folder").WithCause(err).WithHint("set XDG_STATE_HOME to a folder you may write to")
@@ -314,16 +326,43 @@ else changed it; 3 a registry could not be reached.`,
 			if err != nil {
 				return cli.Failf("restore").WithCause(err)
 			}
-			return printLeftovers(s, found)
+			if len(found) == 0 {
+				_, err := fmt.Fprintln(s.Out, "nothing to restore: no test has left anything")
+				return err
+			}
+			return printLeftovers(s, path, found)
 		},
 	}
+	cmd.Flags().StringVar(&movedTo, "moved-to", "", "where the registry of JOURNAL is now, as in --names")
+	return cmd
 }
 
-func printLeftovers(s *cli.IO, found []naming.Leftover) error {
-	if len(found) == 0 {
-		_, err := fmt.Fprintln(s.Out, "nothing to restore: no test has left anything")
-		return err
+// restoreOne replays one journal, given by its path or by its name in the state
+// folder. movedTo is where its registry is now, "" if it is where it was.
+func restoreOne(ctx context.Context, s *cli.IO, journal, movedTo string) error {
+	if !strings.ContainsRune(journal, filepath.Separator) {
+		dir, err := stateDir(s)
+		if err != nil {
+			return cli.Failf("find the state folder").WithCause(err).WithHint("set XDG_STATE_HOME to a folder you may write to")
+		}
+		journal = filepath.Join(dir, "shifts", journal)
 	}
+	open := openRegistry
+	if movedTo != "" {
+		open = func(ctx context.Context, _ string) (naming.Registry, error) { return openNames(ctx, movedTo) }
+	}
+	report, err := naming.RestoreFile(ctx, journal, open)
+	var shown *cli.Error
+	switch {
+	case errors.As(err, &shown):
+		return err
+	case errors.Is(err, naming.ErrJournal), errors.Is(err, fs.ErrNotExist):
+		return cli.Usagef("restore from %s", journal).WithCause(err).WithHint("wxops stress restore looks for journals by itself")
+	}
+	return printLeftovers(s, "wxops stress restore", []naming.Leftover{{Journal: journal, Report: report, Err: err}})
+}
+
+func printLeftovers(s *cli.IO, path string, found []naming.Leftover) error {
 	code := cli.ExitOK
 	for _, l := range found {
 		var busy *naming.BusyError
@@ -333,7 +372,7 @@ func printLeftovers(s *cli.IO, found []naming.Leftover) error {
 			continue
 		case l.Err != nil:
 			code = cli.ExitFailed
-			fmt.Fprintf(s.Err, "error: restore from %s\ncause: %v\n", l.Journal, l.Err)
+			fmt.Fprintf(s.Err, "error: restore from %s\ncause: %v\nhint:  has it moved? %s %s --moved-to URL\n", l.Journal, l.Err, path, filepath.Base(l.Journal))
 			continue
 		}
 		for _, c := range l.Report.Restored {
