@@ -149,8 +149,9 @@ func (e *BusyError) Error() string {
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
 // lockService takes the lock of a service, or returns a *BusyError. A holder
-// that is dead, or whose watchdog is restoring, is waited for.
-func lockService(ctx context.Context, path, service string) (*serviceLock, error) {
+// that is dead, or whose watchdog is restoring, is waited for. now is what the
+// lock says about its beginning.
+func lockService(ctx context.Context, path, service string, now time.Time) (*serviceLock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -162,7 +163,7 @@ func lockService(ctx context.Context, path, service string) (*serviceLock, error
 		err = tryLock(f)
 		h := readHolder(f)
 		if err == nil {
-			l := &serviceLock{f, holder{Token: h.Token + 1, PID: os.Getpid(), State: stateHeld, Since: time.Now().UTC().Truncate(time.Second), Service: service}}
+			l := &serviceLock{f, holder{Token: h.Token + 1, PID: os.Getpid(), State: stateHeld, Since: now.UTC().Truncate(time.Second), Service: service}}
 			if err = l.write(); err != nil {
 				f.Close()
 				return nil, err

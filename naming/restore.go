@@ -194,7 +194,7 @@ func RestoreFile(ctx context.Context, path string, open Opener) (Report, error) 
 		return Report{}, err
 	}
 	rep := Report{Registry: j.Registry, Service: j.Service}
-	lock, err := lockService(ctx, lockPathOf(path), j.Service)
+	lock, err := lockService(ctx, lockPathOf(path), j.Service, time.Now())
 	if err != nil {
 		return rep, err
 	}
@@ -212,7 +212,7 @@ func RestoreFile(ctx context.Context, path string, open Opener) (Report, error) 
 
 // replay restores a journal whose owner is dead. The caller holds the lock.
 func replay(ctx context.Context, reg Registry, j *journal, token uint64) (Report, error) {
-	log, err := openRunLog(j.RunLog, token, "replay")
+	log, err := openRunLog(j.RunLog, token, "replay", time.Now)
 	if err != nil {
 		log = nil // the log is gone or the disk is full; the weights matter more
 	}

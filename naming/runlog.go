@@ -16,10 +16,12 @@ type runLog struct {
 	f     *os.File
 	token uint64
 	by    string
+	now   func() time.Time
 }
 
-// openRunLog opens the log at path, which is created if need be.
-func openRunLog(path string, token uint64, by string) (*runLog, error) {
+// openRunLog opens the log at path, which is created if need be. now stamps its
+// events.
+func openRunLog(path string, token uint64, by string, now func() time.Time) (*runLog, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("run log: %w", err)
 	}
@@ -27,7 +29,7 @@ func openRunLog(path string, token uint64, by string) (*runLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run log: %w", err)
 	}
-	return &runLog{f: f, token: token, by: by}, nil
+	return &runLog{f: f, token: token, by: by, now: now}, nil
 }
 
 func runLogPath(stateDir, service string, token uint64, now time.Time) string {
@@ -45,7 +47,7 @@ func (l *runLog) add(event string, fields any) error {
 		Token uint64    `json:"token"`
 		By    string    `json:"by"`
 		Event string    `json:"event"`
-	}{time.Now().UTC(), l.token, l.by, event})
+	}{l.now().UTC(), l.token, l.by, event})
 	if err != nil {
 		return fmt.Errorf("run log: %w", err)
 	}

@@ -75,7 +75,7 @@ func setOne(ctx context.Context, stateDir string, reg Registry, service, instanc
 		return Change{}, wrap(err)
 	}
 	key := stateKey(reg.Address(), service)
-	lock, err := lockService(ctx, lockPath(stateDir, key), service)
+	lock, err := lockService(ctx, lockPath(stateDir, key), service, time.Now())
 	if err != nil {
 		return Change{}, wrap(err)
 	}
@@ -104,7 +104,7 @@ func setOne(ctx context.Context, stateDir string, reg Registry, service, instanc
 			return Change{}, wrap(err)
 		}
 	}
-	log, err := openRunLog(runLogPath(stateDir, service, lock.holder.Token, time.Now()), lock.holder.Token, "owner")
+	log, err := openRunLog(runLogPath(stateDir, service, lock.holder.Token, time.Now()), lock.holder.Token, "owner", time.Now)
 	if err != nil {
 		return Change{}, wrap(err)
 	}

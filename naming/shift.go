@@ -39,6 +39,11 @@ type Options struct {
 	// its own. Without it the weights are restored by Restore alone and, if
 	// the process dies, by the next Begin or RestoreAll.
 	Watchdog func(journal string) *exec.Cmd
+
+	// Now is the wall clock that dates journals, locks and run logs, time.Now
+	// if nil. Nothing is decided by it, so it may step: leases and limits are
+	// counted by the monotonic clock.
+	Now func() time.Time
 }
 
 // A Shift is a temporary change of the weights of one service. Its methods are
@@ -89,6 +94,9 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 	if o.TTL == 0 {
 		o.TTL = DefaultTTL
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	// Unknown names and unfit services are refused before anything is written.
 	if _, _, err := fit(ctx, reg, service, instance); err != nil {
 		return nil, err
@@ -99,7 +107,7 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 	}
 	key := stateKey(reg.Address(), service)
 	s := &Shift{reg: reg, service: service, lost: make(chan struct{})}
-	if s.lock, err = lockService(ctx, lockPath(stateDir, key), service); err != nil {
+	if s.lock, err = lockService(ctx, lockPath(stateDir, key), service, o.Now()); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -113,7 +121,7 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 	if s.base, s.tested, err = fit(ctx, reg, service, instance); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := o.Now()
 	s.journal = &journal{
 		Schema: JournalSchema, Registry: reg.Address(), Service: service, Instance: instance,
 		Token: s.lock.holder.Token, PID: os.Getpid(), Started: now.UTC().Truncate(time.Second), TTLSeconds: o.TTL.Seconds(),
@@ -126,7 +134,7 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 		s.journal.Weights = append(s.journal.Weights, journalWeight{in.Name, in.Weight, []Weight{}})
 	}
 	s.weights = slices.Clone(s.baseW)
-	if s.log, err = openRunLog(s.journal.RunLog, s.lock.holder.Token, "owner"); err != nil {
+	if s.log, err = openRunLog(s.journal.RunLog, s.lock.holder.Token, "owner", o.Now); err != nil {
 		return nil, err
 	}
 	if err = s.log.add("begin", s.journal); err != nil {

@@ -188,7 +188,7 @@ func Watchdog(ctx context.Context, path string, in io.Reader, out io.Writer, ope
 		return err
 	}
 	defer reg.Close()
-	log, err := openRunLog(j.RunLog, j.Token, "watchdog")
+	log, err := openRunLog(j.RunLog, j.Token, "watchdog", time.Now)
 	if err != nil {
 		log = nil // a full disk must not stop a restore
 	}

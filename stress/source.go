@@ -65,6 +65,7 @@ type Meter struct {
 	start   time.Time
 	stale   time.Duration
 	now     func() time.Time
+	seen    time.Time // by the clock at the latest window
 	last    []Reading // of each source, the latest that succeeded
 	failed  []error   // of each source, why the latest Read failed
 }
@@ -98,11 +99,15 @@ func (e *StaleError) Error() string {
 // Unwrap returns why the latest reading failed.
 func (e *StaleError) Unwrap() error { return e.Err }
 
+// ErrClock says that the clock went back, so that nothing counted per second
+// can be trusted.
+var ErrClock = errors.New("the clock went back")
+
 // Window reads every source and returns the combined sample, the state of
 // each signal in the order of the sources, and a joined error with one
 // [StaleError] per signal that is stale. A reading that fails once is not an
 // error yet: its quantities are missing from this window and its next window
-// is longer. ctx bounds the time for all sources together: each must return
+// is longer. A clock that goes back is an error at once, ErrClock. ctx bounds the time for all sources together: each must return
 // when it ends.
 //
 // The first call opens the first window: Sample.Window is 0.
@@ -124,6 +129,10 @@ func (m *Meter) Window(ctx context.Context) (Sample, []SignalState, error) {
 	states := make([]SignalState, len(m.sources))
 	fired, inferred, inside := -1, -1, false
 	var errs []error
+	if step := m.seen.Sub(now); step > 0 {
+		errs = append(errs, fmt.Errorf("%w by %s", ErrClock, step))
+	}
+	m.seen = now
 	for i, s := range m.sources {
 		age := now.Sub(m.start)
 		if !m.last[i].At.IsZero() {

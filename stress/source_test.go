@@ -3,7 +3,9 @@ package stress
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -105,6 +107,21 @@ func TestMeterBearsOneFailureAndReportsSilence(t *testing.T) {
 	now = start.Add(3 * time.Second)
 	if _, _, err := NewMeter(start, 2*time.Second, func() time.Time { return now }, never).Window(t.Context()); err == nil {
 		t.Error("a source that never answered is not stale")
+	}
+}
+
+// A clock that steps ends a test in words: forward by silence, back by itself.
+func TestMeterReportsAClockThatSteps(t *testing.T) {
+	start := time.Unix(100, 0)
+	now := start
+	s := &scripted{name: "metrics", readings: []Reading{reading(start, func(*Reading) {}), reading(start.Add(time.Second), func(*Reading) {}), {}, {}}}
+	m := NewMeter(start, 2*time.Second, func() time.Time { return now }, s)
+	for i, want := range []string{"", "", "signal metrics is silent for 1h0m0s", "the clock went back by 1h0m0s"} {
+		now = start.Add([]time.Duration{0, time.Second, time.Hour + time.Second, time.Second}[i])
+		_, _, err := m.Window(t.Context())
+		if got := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(got, want) || errors.Is(err, ErrClock) != (i == 3) {
+			t.Errorf("window %d: %v, want %q", i, err, want)
+		}
 	}
 }
 
