@@ -66,6 +66,7 @@ was compared; 3: something could not be read (findings are still printed).`,
 			case f.initConfig:
 				return initConfig(s, pathArg(args))
 			}
+			collectRarely()
 			return f.run(cmd, s, pathArg(args))
 		},
 	}

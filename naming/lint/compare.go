@@ -26,6 +26,7 @@ type linter struct {
 	targets  map[string]bool // what links of the tree point at
 	parser   format.Parser
 	present  []member // of the group in work
+	buffer   []byte   // for reading files that are only hashed
 }
 
 func newLinter(t *tree, opt *Options) *linter {

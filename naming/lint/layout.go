@@ -48,6 +48,7 @@ type group struct {
 	fleet                  bool   // the directory is the environment or instance: every file counts
 	base                   int32  // entry of the file that holds for all environments, -1 if none
 	layout                 string // as in spot
+	number                 int    // how many groups were there before it
 	family                 string // for copies that are not environments or instances: what they are
 }
 
@@ -550,7 +551,7 @@ func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 	if g == nil {
 		key := groupKey{s.home, s.version, below, name}
 		if g = p.groups[key]; g == nil {
-			g = &group{service: s.service, version: s.version, home: s.home, rel: path.Join(below, name), fleet: fleet, base: -1, layout: s.layout, members: make([]member, 0, 8)}
+			g = &group{service: s.service, version: s.version, home: s.home, rel: path.Join(below, name), fleet: fleet, base: -1, layout: s.layout, members: make([]member, 0, 8), number: len(p.groups)}
 			p.groups[key] = g
 		}
 		p.near.put(s, below, name, g)
@@ -658,10 +659,17 @@ func (p *placer) strays() {
 
 // sorted returns the groups by home, version and path.
 func (p *placer) sorted() []*group {
-	out := make([]*group, 0, len(p.groups))
-	for _, g := range p.groups {
+	out := make([]*group, len(p.groups), 2*len(p.groups))
+	for _, g := range p.groups { // first as they were found, which is nearly in order
+		if g.number < len(p.groups) && out[g.number] == nil {
+			out[g.number] = g
+		} else {
+			out = append(out, g)
+		}
+	}
+	out = slices.DeleteFunc(out, func(g *group) bool { return g == nil })
+	for _, g := range out {
 		slices.SortFunc(g.members, func(a, b member) int { return cmp.Compare(a.entry, b.entry) })
-		out = append(out, g)
 	}
 	slices.SortFunc(out, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(a.home, b.home), cmp.Compare(a.version, b.version), cmp.Compare(a.rel, b.rel), cmp.Compare(a.family, b.family))

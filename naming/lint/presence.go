@@ -23,9 +23,8 @@ type placeKey struct{ env, region, instance string }
 
 type placeState struct {
 	spot    *spot
-	folders map[string]bool // directories below the spot that hold a file
+	folders map[string]bool // directories below the spot that hold a file; see findFolders
 	files   int             // groups that have a member here
-	dir     string          // directory of the last of them
 	last    *group          // that group itself
 	missing []*group
 	extra   []*group
@@ -70,23 +69,12 @@ func (l *linter) presence(groups []*group) map[int32]bool {
 		}
 		u := at(g.home, g.version)
 		u.groups = append(u.groups, g)
-		dir := path.Dir(g.rel)
 		u.at = 0
 		for _, m := range g.members {
 			st := u.place(m.spot)
 			if st.last != g {
 				st.last = g
 				st.files++
-			}
-			if st.dir == dir {
-				continue
-			}
-			st.dir = dir
-			for d := dir; ; d = path.Dir(d) {
-				st.folders[d] = true
-				if d == "." {
-					break
-				}
 			}
 		}
 	}
@@ -118,12 +106,31 @@ func (u *unit) place(s *spot) *placeState {
 	k := placeKey{s.env, s.region, s.instance}
 	st := u.places[k]
 	if st == nil {
-		st = &placeState{spot: s, folders: map[string]bool{}}
+		st = &placeState{spot: s}
 		u.places[k] = st
 		u.order = append(u.order, k)
 		u.states = append(u.states, st)
 	}
 	return st
+}
+
+// findFolders notes which directories each place has. Only the names of what
+// is missing need it.
+func (u *unit) findFolders() {
+	for _, g := range u.groups {
+		for _, m := range g.members {
+			st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]
+			if st == nil {
+				continue
+			}
+			if st.folders == nil {
+				st.folders = map[string]bool{}
+			}
+			for d := path.Dir(g.rel); !st.folders[d]; d = path.Dir(d) {
+				st.folders[d] = true
+			}
+		}
+	}
 }
 
 // has returns the member of a group at this place.
@@ -175,6 +182,9 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 				st.extra = append(st.extra, g)
 			}
 		}
+	}
+	if slices.ContainsFunc(u.order, func(k placeKey) bool { return len(u.places[k].missing) > 0 }) {
+		u.findFolders()
 	}
 	found := map[[2]string]*Finding{}
 	var order [][2]string

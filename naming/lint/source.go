@@ -58,7 +58,10 @@ func (l *linter) fullMD5(e int32) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, readSize)); err != nil {
+	if l.buffer == nil {
+		l.buffer = make([]byte, 64<<10)
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, l.buffer); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -32,7 +32,7 @@ type walker struct {
 	analyzer  analyzer
 	record    *record // for the cache; nil: none is kept
 
-	folders []folder // parents are indexes into this slice, -1 at the top of a part
+	folders []folder // of the branch being read
 	entries []entry
 	failed  []failure
 	bytes   int64
@@ -332,16 +332,13 @@ type branch struct {
 	parted     bool // subs holds its directories; else everything below belongs to the branch itself
 	record     *record
 
-	w                *walker // that read it
-	folders, entries [2]int  // what of the walker's belongs to it
+	folders []folder // parents are indexes into this slice, -1 for the branch itself
+	entries []entry  // with dir as index into folders
 }
 
 // read reads a branch: alone, or with everything below it.
 func (b *branch) read(ctx context.Context, w *walker, root string, alone bool) {
-	b.w = w
-	b.folders[0], b.entries[0] = len(w.folders), len(w.entries)
-	id := int32(len(w.folders))
-	w.folders = append(w.folders, folder{b.name, -1})
+	w.folders, w.entries = append(w.folders[:0], folder{b.name, -1}), w.entries[:0]
 	w.trail, w.templates = w.trail[:0], 0
 	if b.path != "" {
 		for part := range strings.SplitSeq(b.path, "/") {
@@ -355,17 +352,17 @@ func (b *branch) read(ctx context.Context, w *walker, root string, alone bool) {
 		w.fail("", err)
 	} else {
 		if b.parted = alone; alone {
-			for _, i := range w.read(d, id, 0) {
+			for _, i := range w.read(d, 0, 0) {
 				if i.folder {
 					b.subs = append(b.subs, &branch{name: i.name.text, path: path.Join(b.path, i.name.text)})
 				}
 			}
 		} else {
-			w.below(ctx, d, id, len(w.trail))
+			w.below(ctx, d, 0, len(w.trail))
 		}
 		d.close()
 	}
-	b.folders[1], b.entries[1] = len(w.folders), len(w.entries)
+	b.folders, b.entries = slices.Clone(w.folders), slices.Clone(w.entries)
 }
 
 // readTree reads a directory tree with all cores. Whoever reads a part of it,
@@ -428,21 +425,28 @@ func readTree(ctx context.Context, root string, opt *Options, ignore *ignoreRule
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	t.join(top, walkers)
+	for _, w := range walkers {
+		t.failed = append(t.failed, w.failed...)
+		t.bytes += w.bytes
+	}
+	t.join(top)
 	return t, nil
 }
 
 // join puts the parts together that walkers have read and numbers the contents
 // by the first entry that has each, so that equal trees give equal reports
 // whatever the order of reading was.
-func (t *tree) join(top *branch, walkers []*walker) {
+func (t *tree) join(top *branch) {
 	folders, entries := 0, 0
-	for _, w := range walkers {
-		folders += len(w.folders)
-		entries += len(w.entries)
-		t.failed = append(t.failed, w.failed...)
-		t.bytes += w.bytes
+	var count func(b *branch)
+	count = func(b *branch) {
+		folders += len(b.folders)
+		entries += len(b.entries)
+		for _, s := range b.subs {
+			count(s)
+		}
 	}
+	count(top)
 	slices.SortFunc(t.failed, func(a, b failure) int { return strings.Compare(a.path, b.path) })
 	t.folders, t.entries = make([]folder, 0, folders), make([]entry, 0, entries)
 	order := make([]int32, len(t.contents)) // new number of each content, from 1
@@ -450,15 +454,14 @@ func (t *tree) join(top *branch, walkers []*walker) {
 	var add func(b *branch, parent int32)
 	add = func(b *branch, parent int32) {
 		base := int32(len(t.folders))
-		shift := base - int32(b.folders[0])
-		for _, f := range b.w.folders[b.folders[0]:b.folders[1]] {
-			if f.parent += shift; f.parent < base {
+		for _, f := range b.folders {
+			if f.parent += base; f.parent < base {
 				f.parent = parent
 			}
 			t.folders = append(t.folders, f)
 		}
-		for _, e := range b.w.entries[b.entries[0]:b.entries[1]] {
-			e.dir += shift
+		for _, e := range b.entries {
+			e.dir += base
 			if e.content >= 0 {
 				if order[e.content] == 0 {
 					c := t.contents[e.content]

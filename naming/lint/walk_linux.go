@@ -39,7 +39,7 @@ func openRoot(root, p string) (directory, error) {
 // openAt opens a name without copying it: a NUL follows its text in memory.
 func openAt(d directory, n *named, flags uintptr) (int, error) {
 	for {
-		fd, _, err := syscall.Syscall6(unix.SYS_OPENAT, uintptr(d), uintptr(unsafe.Pointer(unsafe.StringData(n.text))), flags, 0, 0, 0)
+		fd, _, err := syscall.RawSyscall6(unix.SYS_OPENAT, uintptr(d), uintptr(unsafe.Pointer(unsafe.StringData(n.text))), flags, 0, 0, 0)
 		switch err {
 		case 0:
 			return int(fd), nil
@@ -69,7 +69,7 @@ func (f handle) close() { syscall.RawSyscall(unix.SYS_CLOSE, uintptr(f), 0, 0) }
 
 func (f handle) read(b []byte) (int, error) {
 	for {
-		n, _, err := syscall.Syscall(unix.SYS_READ, uintptr(f), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, err := syscall.RawSyscall(unix.SYS_READ, uintptr(f), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		switch err {
 		case 0:
 			return int(n), nil
@@ -93,12 +93,14 @@ func newStamp(st *unix.Stat_t) stamp {
 // list reads the names in a directory with getdents64.
 func (w *walker) list(d directory, l *listing) error {
 	for k := 0; ; {
-		n, err := unix.Getdents(int(d), w.dents)
-		if err == unix.EINTR {
+		n, _, err := syscall.RawSyscall(unix.SYS_GETDENTS64, uintptr(d), uintptr(unsafe.Pointer(unsafe.SliceData(w.dents))), uintptr(len(w.dents)))
+		switch {
+		case err == unix.EINTR:
 			continue
-		}
-		if err != nil || n <= 0 {
+		case err != 0:
 			return err
+		case n == 0:
+			return nil
 		}
 		for b := w.dents[:n]; len(b) > 0; {
 			e := (*unix.Dirent)(unsafe.Pointer(&b[0]))
@@ -157,7 +159,7 @@ func readlink(root, name string) string {
 func (d directory) statBelow(p []byte, s *stamp) error {
 	const mask = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_INO
 	var st unix.Statx_t
-	_, _, err := syscall.Syscall6(unix.SYS_STATX, uintptr(d), uintptr(unsafe.Pointer(unsafe.SliceData(p))), unix.AT_SYMLINK_NOFOLLOW, mask, uintptr(unsafe.Pointer(&st)), 0)
+	_, _, err := syscall.RawSyscall6(unix.SYS_STATX, uintptr(d), uintptr(unsafe.Pointer(unsafe.SliceData(p))), unix.AT_SYMLINK_NOFOLLOW, mask, uintptr(unsafe.Pointer(&st)), 0)
 	if err != 0 {
 		return err
 	}
