@@ -215,6 +215,9 @@ func (w *walk) pass(table map[int]process, m *Moved) (outside int, last error) {
 	w.seen, w.outside = w.seen[:0], w.outside[:0]
 	for _, p := range todo {
 		at := w.host.placed(p.alive)
+		if at != nil && !w.within(at, w.want) {
+			_, at = w.host.where(p.pid) // as a first thread that ends meanwhile reads
+		}
 		if at == nil {
 			continue // it has ended
 		}
@@ -289,13 +292,8 @@ func (w *walk) back(pid int, folder string) error {
 // result looks a last time where every process of the tree is.
 func (w *walk) result() (inside, outside []int) {
 	for _, pid := range w.seen {
-		p, err := w.host.process(pid)
-		at := w.host.placed(p.alive)
-		if now, again := w.host.process(pid); again != nil || now.gone() {
-			continue // it ended while it was looked at
-		}
-		switch {
-		case at == nil || err != nil || p.gone() || p.start != w.known[pid]:
+		switch p, at := w.host.where(pid); {
+		case at == nil || p.start != w.known[pid]: // it has ended
 		case w.within(at, w.want):
 			inside = append(inside, pid)
 		default:

@@ -1,10 +1,11 @@
 package cgroupctl
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -15,14 +16,16 @@ import (
 type kernel struct{}
 
 func (kernel) ReadFile(path string) ([]byte, error) {
-	// Control files report a size of 0 or 4096; most fit one page, and one read
-	// of a page is a third of the cost of os.ReadFile's growing buffer.
+	// Control files report a size of 0 or 4096, and most are a line or two. One
+	// read into a page on the stack is a third of the cost of os.ReadFile's growing
+	// buffer, and leaves a walk of the process table without garbage to collect.
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	b := make([]byte, 0, 4096)
+	var page [4096]byte
+	b := page[:0]
 	for {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
@@ -35,7 +38,7 @@ func (kernel) ReadFile(path string) ([]byte, error) {
 			return nil, &os.PathError{Op: "read", Path: path, Err: err}
 		}
 		if n == 0 {
-			return b, nil
+			return bytes.Clone(b), nil
 		}
 		b = b[:len(b)+n]
 	}
@@ -142,20 +145,31 @@ func (kernel) Lock(path string, wait time.Duration) (func(), error) {
 
 func (kernel) Kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
 
-// urgent gives the caller's thread the first right to a core until the end of
-// what it does; without the privilege to, it changes nothing.
+// urgent gives the threads of this process the first right to a core until the
+// end of what it does; without the privilege to, it changes nothing. All of them,
+// because a goroutine waits for whichever thread hands it on. A nice value would
+// not do: each wait for a fork under way would end with one for a time slice.
 func urgent() (end func()) {
-	runtime.LockOSThread()
-	before, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
-	if err == nil {
-		err = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
+	before, err := unix.SchedGetAttr(0, 0)
+	if err != nil || schedule(&unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}) != nil {
+		return func() {}
 	}
-	return func() {
-		if err == nil {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 20-before) // the system call adds 20
+	return func() { _ = schedule(before) }
+}
+
+// schedule sets the policy of every thread of this process.
+func schedule(a *unix.SchedAttr) error {
+	threads, err := kernel{}.Folders("/proc/self/task")
+	for _, t := range threads {
+		tid, e := strconv.Atoi(t)
+		if e == nil {
+			e = unix.SchedSetAttr(tid, a, 0)
 		}
-		runtime.UnlockOSThread()
+		if e != nil && !errors.Is(e, unix.ESRCH) {
+			err = errors.Join(err, e)
+		}
 	}
+	return err
 }
 
 // Detect returns the control groups and the size of the running machine.

@@ -279,6 +279,11 @@ func TestLiveAttachOfAForkingTreeLeavesNobodyOutside(t *testing.T) {
 	}
 	slices.Sort(times)
 	t.Logf("%d rounds: attach took %s in the median, %s at most", n, times[n/2], times[n-1])
+	// The bar is 250 ms in every round on a machine of one's own (bench/slice); a
+	// machine that others load as well is held to it in the median.
+	if bar := 250 * time.Millisecond; times[n/2] > bar && n == 100 {
+		t.Errorf("attach took %s in the median, want at most %s", times[n/2], bar)
+	}
 }
 
 func TestLiveAttachRefusesWhatCannotBeMoved(t *testing.T) {

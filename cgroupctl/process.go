@@ -35,8 +35,16 @@ func parseStat(b []byte) (process, error) {
 	if open < 1 || end < open {
 		return process{}, fmt.Errorf("%q is no line of /proc/PID/stat", b)
 	}
-	f := bytes.Fields(b[end+1:])
-	if len(f) < 20 {
+	var f [20][]byte
+	n := 0
+	for word := range bytes.FieldsSeq(b[end+1:]) {
+		if n == len(f) {
+			break
+		}
+		f[n] = word
+		n++
+	}
+	if n < len(f) {
 		return process{}, fmt.Errorf("%q is no line of /proc/PID/stat", b)
 	}
 	var p process
@@ -126,6 +134,22 @@ func (h *Host) placed(pid int) []string {
 		}
 	}
 	return out
+}
+
+// where returns a process and its folders, nil when it has ended. On v1 a thread
+// that ends is back in / before it is gone, and a process whose first thread ends
+// runs on by the others for a moment; so the thread that was looked at must be
+// the one that still runs afterwards.
+func (h *Host) where(pid int) (process, []string) {
+	for p, err := h.process(pid); err == nil && !p.gone(); {
+		at := h.placed(p.alive)
+		now, again := h.process(pid)
+		if again == nil && at != nil && now.alive == p.alive && now.start == p.start {
+			return p, at
+		}
+		p, err = now, again
+	}
+	return process{}, nil
 }
 
 // commandLine returns the arguments of a process with spaces between.
