@@ -43,7 +43,6 @@ type Controller struct {
 	changed     time.Duration // of the target
 	fast        Sample        // last guard reading
 
-	degrade, degradeZ  float64       // slow-down per waiting request, and over its standard error
 	held               float64       // highest rate that was held safely
 	requests           float64       // since the first sample
 	missed             float64       // of these, those that missed the objective or failed
@@ -53,10 +52,12 @@ type Controller struct {
 	asked              float64       // target during the last window
 	before             float64       // offered load of the window before, if it was served well
 	refuted            bool          // the estimate contradicts what was held
-	backoffs           int
 	calm               time.Duration // near the estimate since the last of them
+	probe              float64       // backlog that is sought on purpose, 0: none is
 	plateau            int           // guard readings left in which the backlog is kept
 	stalled, disturbed bool          // in this window: the instance stood still; a guard changed the rate
+	asleep             bool          // the machine stood still in this window, or its queue is still there
+	pauses             int           // of the machine
 	draining           bool          // the last window ended with a queue to drain
 }
 
@@ -74,21 +75,25 @@ const (
 const (
 	baselineTime = 4 * time.Second // enough for the service time to 2 % at some hundred requests per second
 	holdTime     = 4 * time.Second // near the estimate, before it is believed
-	growth       = 1.25            // highest growth per second
 	caution      = 1.12            // the same while the estimate is vague
 	probing      = 1.08            // the same while the estimate is refuted by what was held
+	growth       = 1.25            // highest growth per second
+	groping      = 1.08            // the same above the cautious part of the estimate
 	leap         = 2               // highest growth per window
 	backOff      = 0.4             // of the rate stays when the backlog is far over its limit
 	tolerance    = 1.35            // times the limit is as much backlog as is watched
 	approach     = 0.6             // part of the way to the ceiling per window
-	holdShare    = 0.95            // of the estimated capacity, for the hold
+	holdShare    = 0.93            // of the estimated capacity, for the hold
+	cautious     = 0.9             // of the 5 % quantile of the estimate may be reached quickly
 	settled      = 0.025           // relative standard deviation at which the estimate is believed
 	patience     = 10 * time.Second
 	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
+	probeAfter   = 13 * time.Second        // a backlog is sought then, if none came by itself
 	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
-	certain      = 3.6                     // standard errors of a slow-down under backlog that are believed
-	credible     = 0.98                    // least posterior probability of the same, against fewer workers
-	hinted       = 0.2                     // the same from which the test goes on for longer; 0.1 without any evidence
+	credible     = 0.985                   // posterior probability at which a slow-down under backlog is believed
+	likely       = 0.75                    // the same when the error budget is spent
+	hinted       = 0.5                     // the same from which the test goes on for longer
+	open         = 0.05                    // the same from which a backlog is sought; 0.1 without any evidence
 )
 
 // NewController returns a controller in its baseline phase. cfg must pass
@@ -139,6 +144,11 @@ func (c *Controller) Step(s Sample) Decision {
 // ends. Quantities that a fast reading has not are NaN.
 func (c *Controller) Watch(s Sample) (Decision, bool) {
 	c.gaps.add(s, c.changed+c.cfg.Lag)
+	if s.Window > 2*guardPeriod && c.phase != PhaseBaseline {
+		// Not even the guard was let run: the machine stood still.
+		c.stalled, c.asleep = true, true
+		c.pauses++
+	}
 	jump := s.Backlog - c.fast.Backlog
 	if jump > math.Max(8, 0.6*c.target*s.Window.Seconds()) {
 		// Next to nothing was served since the last reading.
@@ -162,7 +172,6 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 		return Decision{}, false
 	}
 	if c.phase != PhaseBackOff && !c.stalled {
-		c.backoffs++
 		c.calm = 0
 		if c.cfg.Lag == 0 && s.Backlog <= tolerance*limit && c.post.spread < 0.1 && s.Window > 0 {
 			c.plateau = int(plateauTime / s.Window)
@@ -174,9 +183,31 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 
 // retreat lowers the rate so that the backlog drains.
 func (c *Controller) retreat(s Sample, why string) Decision {
-	c.phase, c.plateau, c.disturbed = PhaseBackOff, 0, true
+	c.phase, c.plateau, c.probe, c.disturbed = PhaseBackOff, 0, 0, true
 	c.set(math.Max(c.base, backOff*c.target), s.End)
 	return c.act(s, why)
+}
+
+// wanted returns the backlog that a probe would keep up: at most six tenths of
+// the limit, and so little that a request behind it meets the objective with
+// its service time in 99 of 100 cases. It is 0 if that backlog would not show a
+// slow-down of half a per cent per waiting request.
+func (c *Controller) wanted() float64 {
+	m := c.post.best
+	slow, sum := 0.0, 0.0
+	for _, a := range m.service {
+		if slow = a.value; sum+a.p >= 0.99 {
+			break
+		}
+		sum += a.p
+	}
+	sat := m.saturation()
+	backlog := math.Min(0.6*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
+	seen := 0.7 * 0.005 * backlog // relative, on average over the probe
+	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*plateauTime.Seconds()/math.Max(0.1, m.cs2)) < 2.5 {
+		return 0
+	}
+	return backlog
 }
 
 // act makes the decision that a guard reading asks for.
@@ -193,13 +224,17 @@ func (c *Controller) act(s Sample, why string) Decision {
 // estimated capacity.
 func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 	c.plateau--
+	if c.plateau <= 0 {
+		defer func() { c.probe = 0 }()
+	}
 	c.phase, c.disturbed = PhaseBackOff, true
-	_, z := c.surges.degradation(c.post)
 	switch {
-	case c.slowed(z, z):
-		return c.retreat(s, "the backlog slows the service down"), true
 	case s.Backlog > tolerance*limit || c.stalled:
 		return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
+	case c.probe > 0 && c.plateau > 0:
+		// Just below saturation the backlog comes by itself.
+		c.set(math.Max(c.base, math.Min(1.01*c.est.PerSecond, 0.97*c.post.best.saturation()+(c.probe-s.Backlog)/0.6)), s.End)
+		return c.act(s, fmt.Sprintf("backlog %.0f, %.0f are sought to see what they do", s.Backlog, c.probe)), true
 	case s.Backlog < 0.25*limit:
 		c.phase, c.plateau = PhaseHold, 0
 		c.set(math.Max(c.base, 0.98*holdShare*c.est.PerSecond), s.End)
@@ -231,6 +266,13 @@ func (c *Controller) account(s Sample) {
 	if !math.IsNaN(s.ErrorRatio) {
 		bad += s.ErrorRatio
 	}
+	// What a pause of the machine harms is counted as harm, but says nothing
+	// about the load: only the third pause is held against the test.
+	if c.asleep && c.pauses <= 2 {
+		c.asleep = c.stalled && c.fast.Backlog > 0.1*c.backlogLimit() // or the queue of it has still to be served
+		return
+	}
+	c.asleep = false
 	c.missed += math.Min(1, bad) * n
 }
 
@@ -375,7 +417,7 @@ func (c *Controller) arrivals(s Sample) float64 {
 
 // set changes the target.
 func (c *Controller) set(rate float64, at time.Duration) {
-	if rate != c.target {
+	if rate != c.target && !math.IsNaN(rate) {
 		c.target, c.changed = rate, at
 	}
 }
@@ -424,28 +466,34 @@ func (c *Controller) decide(s Sample) Decision {
 	if limited && s.Offered > 0.97*c.cfg.MaxRate {
 		c.capped++
 	}
-	degrade, z := c.surges.degradation(c.post)
-	c.degrade, c.degradeZ = degrade, z
-	// A long quiet hold speaks for the instance, the windows a little against it.
-	score := z + 0.4*math.Max(0, c.post.degradeZ-1.3) - 0.12*math.Max(0, c.calm.Seconds()-4)
 	limit := usual + 6*c.cfg.Lag
-	if c.post.degraded > hinted && (z > 1.2 || c.post.degradeZ > 1.95 || c.backoffs > 0 && z > 0.7) && !(c.calm > 12*time.Second && score < 1) {
+	wanted := c.wanted()
+	switch {
+	case c.post.degraded > hinted, c.post.degraded > 1.5*slowDownPrior && wanted > 0:
 		limit *= 2
+	case c.post.degraded > open && wanted > 0:
+		limit = limit * 6 / 5
 	}
 	if c.cfg.Window > 2*time.Second {
 		limit = 0 // a window is long enough
 	}
 	// The budget is that of the whole test, with the requests still to come.
 	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
+	// Without the waits of every request the saturation is not known well
+	// enough to see a small loss of it.
+	slowed := c.post.degraded > credible && !c.post.coarse
 	switch {
-	case c.missed > budget && c.post.degraded > credible && z > 2 && !c.post.coarse:
+	case c.missed > budget && c.post.degraded > likely && !c.post.coarse:
 		return c.finish(capacity.VerdictMetastable, "the error budget is spent, and the service slows down as its backlog grows")
-	case c.missed > budget && !c.slowed(z, score):
+	case c.missed > budget && !slowed:
 		return c.finish(capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget))
-	case c.slowed(z, score):
+	case slowed:
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
 	case c.capped >= 3, c.short >= 5:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
+	case wanted > 0 && c.post.degraded > open && c.calm >= 2*time.Second && c.near >= holdTime && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
+		c.probe, c.plateau, c.calm = wanted, int(plateauTime/guardPeriod), 0
+		return c.decision("looking what a backlog does to the service")
 	case c.near >= holdTime && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
 	case elapsed >= c.cfg.MaxDuration:
@@ -455,16 +503,6 @@ func (c *Controller) decide(s Sample) Decision {
 	}
 	c.steer(s, ceiling)
 	return c.decision("")
-}
-
-// slowed reports whether the evidence suffices that a backlog slows the
-// service down: z of the guard readings alone, score with the windows.
-func (c *Controller) slowed(z, score float64) bool {
-	if c.post.coarse {
-		// The saturation is not known well enough to see a small loss of it.
-		return false
-	}
-	return c.post.degraded > credible && (z > certain || score > certain+0.2)
 }
 
 // steer chooses the next rate.
@@ -482,6 +520,9 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 		if next > 0.985*ceiling {
 			next = ceiling
 		}
+	}
+	if quick := cautious * c.post.fifth; next > quick {
+		next = math.Min(next, math.Max(quick, c.target*math.Pow(groping, s.Window.Seconds())))
 	}
 	if c.post.spread > 0.15 {
 		// The fit says little yet; only the guards speak against a small step.
@@ -611,43 +652,16 @@ func (g *dispersion) scv() float64 {
 // tell: there a slow service is what made the backlog.
 type surges struct{ spans []surge }
 
-type surge struct{ seconds, backlog, after, arrived, done float64 }
+type surge struct {
+	seconds, backlog, after, arrived, done float64
+	service                                float64 // mean service time of those done, NaN if unknown
+}
 
 func (g *surges) add(before, after Sample) {
-	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds()}
+	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds(), service: after.Mean - after.QueueWait}
 	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
 		return
 	}
 	u.done, u.after = u.arrived+before.Backlog-after.Backlog, after.Backlog
 	g.spans = append(g.spans, u)
-}
-
-// degradation returns the relative slow-down per waiting request against the
-// model of an instance that does not slow down, and its ratio to its error.
-func (g *surges) degradation(p posterior) (slope, z float64) {
-	var xy, xx, bias float64
-	m, sat := p.best, p.unqueued
-	for _, u := range g.spans {
-		could := sat * u.seconds
-		sd := math.Sqrt(could * m.cs2)
-		work := u.backlog + u.arrived
-		a := (work - could) / sd
-		if a < -0.4 || u.backlog < 0.12*could {
-			continue
-		}
-		// The mean of the smaller of what could be done and what there was.
-		full := normalCDF(a)
-		due := work - (work-could)*full - sd*math.Exp(-a*a/2)/math.Sqrt(2*math.Pi)
-		x := could * u.backlog * full
-		weight := 1 / (sd * sd * full)
-		xy += weight * x * (due - u.done)
-		xx += weight * x * x
-		bias += weight * x * could * full
-	}
-	if xx == 0 {
-		return 0, 0
-	}
-	model := math.Max(0.015, p.spread) // relative error of the saturation
-	slope = xy / xx
-	return slope, slope / math.Sqrt(1/xx+math.Pow(model*bias/xx, 2))
 }

@@ -1,7 +1,9 @@
 package stress
 
 import (
+	"cmp"
 	"math"
+	"slices"
 )
 
 // A posterior is what the windows say about the instance: weighted models.
@@ -13,9 +15,8 @@ type posterior struct {
 	high     float64
 	best     model
 	degrade  float64 // relative slow-down per waiting request
-	degradeZ float64 // the same over its standard error
 	ceiling  float64 // utilization of the CPU with all workers busy, NaN if unknown
-	unqueued float64 // saturation by the windows without a queue, requests per second
+	fifth    float64 // 5 % quantile of the capacity
 	spread   float64 // relative standard deviation of the capacity
 	degraded float64 // probability that a backlog slows the service down
 }
@@ -157,9 +158,9 @@ var normals = func() []atom {
 // service time with mean 1, ca2 the variability of the arrivals, workers the
 // known number of workers or 0, prior the best model before this window.
 func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, bound, miss float64, prior model) posterior {
-	cs2 := variance(service)
+	cs2, shorter := variance(service), overlap(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
-	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], degradeZ: degraded.coef[2] / math.Sqrt(degraded.cov[2][2])}
+	out := posterior{degrade: degraded.coef[2] / degraded.coef[0]}
 	cpu, cpuKnown := fitCPU(ws, contended)
 
 	type option struct{ k, log, ceiling float64 }
@@ -190,7 +191,7 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, b
 			sd := math.Sqrt(svc.cov[0][0]+2*k*svc.cov[0][1]+k*k*svc.cov[1][1]) / (alone + slope*k)
 			for _, z := range normals {
 				f := math.Exp(z.value * math.Min(0.5, sd))
-				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, service: service}
+				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, overlap: shorter, service: service}
 				l, degraded := spanLikelihood(spans, m)
 				l += o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m)
 				out.models = append(out.models, weighted{model: m, log: l, ceiling: o.ceiling, degraded: degraded})
@@ -198,39 +199,20 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, b
 		}
 	}
 	out.coarse = ws[len(ws)-1].waitNoise > 0
-	if out.coarse {
-		out.degradeZ = 0
-	}
 	out.finish(bound, miss)
-	out.unqueued = unqueued(ws, out.best)
 	return out
 }
 
-// unqueued corrects the saturation of a model by the service times of the
-// windows in which next to nobody waited, which no backlog has lengthened.
-func unqueued(ws []window, m model) float64 {
-	var seen, due float64
-	for _, w := range ws {
-		if w.queueAt < 0.3*m.k && !w.stalled {
-			seen += w.serviceN * w.service
-			due += w.serviceN * (m.alone + m.slope*m.busy(w.offered))
-		}
-	}
-	if seen == 0 {
-		return m.saturation()
-	}
-	return m.saturation() * due / seen
-}
-
-// cpuLikelihood marginalizes over the utilization at saturation: three times
-// in four the CPU is the limit, else it is anything between 0.1 and 1.
+// cpuLikelihood marginalizes over the utilization at saturation: two times in
+// five the CPU is the limit, else it is anything between 0.1 and 1. Believing
+// in the CPU more often made ramps overshoot at services that wait for others.
 func cpuLikelihood(cpu line, k float64) (log, ceiling float64) {
 	sd := math.Sqrt(cpu.cov[1][1] + math.Pow(0.003*cpu.coef[1], 2))
 	sum, mean := 0.0, 0.0
 	for i, c := range ceilings {
-		p := 0.75
+		p := 0.4
 		if i > 0 {
-			p = 0.25 * c * 0.02 / 0.9
+			p = 0.6 * c * 0.02 / 0.9
 		}
 		z := (cpu.coef[1] - c/k) / sd
 		l := p * math.Exp(-math.Min(z*z/2, 300))
@@ -267,6 +249,10 @@ func fitService(ws []window, cs2 float64, prior model) (constant, contended, deg
 			}
 			busy := w.busyAt * alone / math.Max(0.3, 1-w.busyAt*slope)
 			noise := (cs2+0.02)/w.serviceN + 0.004*0.004
+			if math.IsInf(degradePrecision, 1) {
+				// A slow-down under backlog must not pass for one by busy workers.
+				noise += math.Pow(slowDownSuspected*w.queueAt, 2)
+			}
 			if w.waitNoise > 0 {
 				// The mean of a few readings of a queue is mostly below its mean.
 				noise += w.waitNoise * math.Pow(math.Max(w.wait, prior.wait(w.offered))/mean, 2)
@@ -327,7 +313,7 @@ func fitCPU(ws []window, svc line) (line, bool) {
 // kinship tempers the evidence of waits measured by request: near saturation
 // those of neighbouring windows are children of the same few bursts, so they
 // are worth less than as many independent ones. Found in simulation.
-const kinship = 0.35
+const kinship = 0.7
 
 // waitLikelihood is the logarithm of the chance of the measured waits.
 func waitLikelihood(ws []window, m model) float64 {
@@ -373,6 +359,10 @@ var slowDowns = []float64{0.0025, 0.005, 0.01, 0.02}
 
 const slowDownPrior = 0.1
 
+// slowDownSuspected is the slow-down per waiting request by which the service
+// time of a window with a queue may be off, where it stands for one without.
+const slowDownSuspected = 0.005
+
 // spanLikelihood is the logarithm of the chance of what was done in the spans
 // in which all workers were busy: the plainest evidence of the saturation there
 // is. degraded is the part of it that a slow-down under backlog has.
@@ -381,6 +371,12 @@ func spanLikelihood(spans []surge, m model) (log, degraded float64) {
 	given := func(d float64) float64 {
 		l := 0.0
 		for _, u := range spans {
+			if u.service > 0 && u.done >= 1 {
+				// The backlog that comes by what arrives, not by what is slow.
+				b := math.Max(u.backlog/2, u.backlog+(u.arrived-sat*u.seconds)/2)
+				off := u.service/(m.saturated()*(1+d*b)) - 1
+				l -= math.Min(12, off*off*u.done/(m.cs2+0.02)/2)
+			}
 			// With less backlog at both ends a lull may have emptied the queue:
 			// a quarter of the standard deviation of what comes and goes.
 			if full := 0.25 * math.Sqrt(sat*u.seconds*(m.ca2+m.cs2)); u.backlog < full || u.after < full {
@@ -388,6 +384,10 @@ func spanLikelihood(spans []surge, m model) (log, degraded float64) {
 			}
 			due := sat * u.seconds / (1 + d*(u.backlog+u.after)/2)
 			variance := due*m.cs2 + 1
+			if u.service > 0 {
+				due = m.k * u.seconds / u.service
+				variance = m.k*(1+m.cs2) + 0.04*0.04*due*due
+			}
 			l -= (u.done-due)*(u.done-due)/2/variance + math.Log(variance)/2
 		}
 		return l
@@ -434,6 +434,7 @@ func (p *posterior) finish(bound, miss float64) {
 	for _, w := range p.models {
 		square += w.p * math.Pow(math.Log(math.Max(w.capacity, 1e-9))-p.mean, 2)
 	}
+	p.fifth = p.quantile(0.05)
 	p.spread = math.Sqrt(square)
 	p.mean = math.Exp(p.mean)
 	if p.coarse {
@@ -453,4 +454,17 @@ func variance(atoms []atom) float64 {
 		square += a.p * a.value * a.value
 	}
 	return math.Max(0, square/(mean*mean)-1)
+}
+
+// quantile returns a quantile of the capacity, requests per second.
+func (p *posterior) quantile(q float64) float64 {
+	byCapacity := slices.Clone(p.models)
+	slices.SortFunc(byCapacity, func(a, b weighted) int { return cmp.Compare(a.capacity, b.capacity) })
+	sum := 0.0
+	for _, w := range byCapacity {
+		if sum += w.p; sum >= q {
+			return w.capacity
+		}
+	}
+	return math.NaN()
 }

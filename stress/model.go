@@ -14,6 +14,7 @@ type model struct {
 	slope   float64 // seconds per busy worker
 	cs2     float64 // squared coefficient of variation of the service time
 	ca2     float64 // the same of the arrivals
+	overlap float64 // mean of the shorter of two service times over their mean
 	service []atom  // distribution of the service time, mean 1
 }
 
@@ -36,15 +37,55 @@ func (m model) busy(offered float64) float64 {
 	return math.Min(m.k, offered*m.alone/d)
 }
 
-// waitProbability is the chance that a request waits: Erlang's C in the
-// approximation of Sakasegawa, Ann. Inst. Stat. Math. 29, 1977, exact for one
-// worker.
+// waitProbability is the chance that a request waits, with rho of the workers
+// busy. Erlang's C is exact for Poisson arrivals and exponential service. More
+// even or burstier arrivals are, after Hayward, those of a smaller or larger
+// system: workers and load over the peakedness of the arrivals, the variance of
+// the number of busy workers over its mean if there were no end of them. Service
+// times that are not exponential are corrected after Whitt.
 func (m model) waitProbability(rho float64) float64 {
-	return math.Pow(rho, math.Sqrt(2*(m.k+1))-1)
+	if rho >= 1 {
+		return 1
+	}
+	k := math.Max(1, m.k/m.peakedness())
+	return math.Min(1, erlangC(k, rho*k)*evenness(rho, k, m.cs2))
+}
+
+// peakedness is the variance over the mean of the number of busy workers if
+// there were infinitely many, for arrivals whose bursts are short against a
+// service: Eckberg, Proc. 10th International Teletraffic Congress, 1983.
+func (m model) peakedness() float64 {
+	return math.Max(0.1, 1+(m.ca2-1)*m.overlap)
+}
+
+// overlap is the mean of the shorter of two service times over their mean: 1/2
+// for the exponential distribution, 1 for equal times. service is ascending.
+func overlap(service []atom) float64 {
+	var sum, below, mean float64
+	for _, a := range service {
+		sum += a.value * a.p * (2*(1-below) - a.p)
+		below += a.p
+		mean += a.p * a.value
+	}
+	return sum / mean
+}
+
+// evenness is the factor phi of Whitt, Production and Operations Management 2,
+// 1993, equations 2.24 and 2.25, for Poisson arrivals: by how much the mean wait
+// of M/G/k differs from that of M/M/k times (1 + cs2)/2.
+func evenness(rho, k, cs2 float64) float64 {
+	gamma := math.Min(0.24, (1-rho)*(k-1)*(math.Sqrt(4+5*k)-2)/(16*k*rho))
+	even := (1 - 4*gamma) * math.Exp(-2*(1-rho)/(3*rho)) // D/M/k
+	if cs2 <= 1 {
+		mixed := math.Min(1, (1+gamma+even)/2)
+		psi := math.Pow(mixed, 1-cs2)
+		return 4*(1-cs2)/(4-3*cs2)*(1+gamma) + cs2/(4-3*cs2)*psi
+	}
+	return (cs2-1)/(2+2*cs2)*even + (cs2+3)/(2+2*cs2)
 }
 
 // meanWait returns the mean seconds in the queue at an offered load below
-// saturation, by Allen and Cunneen.
+// saturation.
 func (m model) meanWait(offered float64) float64 {
 	rho := m.busy(offered) / m.k
 	slack := m.saturation() - offered
@@ -72,7 +113,7 @@ func (m model) missRatio(offered, bound float64) float64 {
 		return 1
 	}
 	b := m.busy(offered)
-	c := erlangC(m.k, b)
+	c := m.waitProbability(b / m.k)
 	tail := slack * 2 / (m.ca2 + m.cs2)
 	free, full := m.alone+m.slope*b, m.saturated()
 	miss := 0.0

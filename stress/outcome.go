@@ -82,8 +82,8 @@ func (r *Runner) guardStates(s Sample) []GuardState {
 		oldest = max(oldest, state.Age)
 	}
 	add("signal age", oldest.Seconds(), 2*r.o.Config.Window.Seconds(), "s")
-	if reach := r.o.Lever.Reach(r.total); !math.IsInf(reach, 1) {
-		add("share", 100*s.Offered/r.total, 100*reach/r.total, "%")
+	if reach := r.o.Lever.Reach(r.traffic.rate); !math.IsInf(reach, 1) {
+		add("share", 100*s.Offered/r.traffic.rate, 100*reach/r.traffic.rate, "%")
 	}
 	add("time", s.End.Seconds(), r.o.Config.MaxDuration.Seconds(), "s")
 	return guards

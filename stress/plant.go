@@ -83,7 +83,9 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	}
 	total := base / natural
 	a := sc.arrivals
-	if a.robin {
+	if a.stream > 0 {
+		total = a.stream
+	} else if a.robin {
 		a.stream = total
 	}
 	instance := sc.station
@@ -91,7 +93,7 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	q := newQueue(instance, a, bound, rng)
 	q.count.buckets = make([]float64, len(simBounds)+1)
 
-	p := plant{Scenario: sc, q: q, rng: rng, total: total, measured: total, share: natural, target: base}
+	p := plant{Scenario: sc, q: q, rng: rng, total: total, share: base / total, target: base}
 	p.setRate()
 	// The instance has run for a while before the first window.
 	q.run(5)
@@ -122,7 +124,7 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	// The weights are restored; what is still in the queue counts as well.
 	p.done.add(p.q.take())
 	arrived := p.done.arrived
-	p.share, p.pending = natural, nil
+	p.share, p.pending = base/total, nil
 	p.setRate()
 	p.q.run(p.q.now + 2)
 	p.done.add(p.q.take())
@@ -139,6 +141,7 @@ func (t *tally) add(u tally) {
 	t.wait += u.wait
 	t.busy += u.busy
 	t.backlog += u.backlog
+	t.stream += u.stream
 	for i := range u.buckets {
 		t.buckets[i] += u.buckets[i]
 	}
@@ -156,12 +159,13 @@ type plant struct {
 	rng      *rand.Rand
 	total    float64 // natural traffic of the service, per second
 	level    float64 // its slow noise, relative
-	measured float64 // total as last measured
+	measured traffic // total as measured
 	share    float64 // of the service's traffic that comes to the instance
 	target   float64
 	pending  []plannedShare
 
-	window, fast, done tally // since the last sample, since the last reading, since the start
+	window, fast, done tally   // since the last sample, since the last reading, since the start
+	elsewhere          float64 // requests that other instances got since the last sample, mean
 	backlogs           float64
 	readings           float64
 	paused             bool
@@ -188,6 +192,7 @@ func (p *plant) tick(begin float64, at time.Duration) {
 	p.total *= 1 + p.drift*dt
 	p.q.run(begin + at.Seconds())
 	t := p.q.take()
+	p.elsewhere += dt * (p.total*(1+p.level) - p.q.rate)
 	p.fast = t
 	p.recent = append(p.recent, recent{t.done, t.response})
 	if p.window.buckets == nil {
@@ -215,7 +220,7 @@ func (p *plant) setRate() {
 // act turns a target rate into a share of the traffic that was last measured.
 func (p *plant) act(d Decision, at time.Duration) {
 	p.target = d.Target
-	share := math.Min(1e6, d.Target/p.measured)
+	share := math.Min(1e6, d.Target/p.measured.rate)
 	p.pending = append(p.pending, plannedShare{at + p.lag, share})
 	if p.lag == 0 {
 		p.share, p.pending = share, nil
@@ -231,6 +236,9 @@ func (p *plant) reading(at time.Duration) Sample {
 	s.Offered, s.Throughput = p.fast.arrived/dt, p.fast.done/dt
 	s.Rejects = p.fast.refused / math.Max(1, p.fast.arrived)
 	s.ErrorRatio = s.Rejects
+	if !p.poor && p.fast.done > 0 {
+		s.Mean, s.QueueWait = p.fast.response/p.fast.done, p.fast.wait/p.fast.done
+	}
 	return s
 }
 
@@ -265,12 +273,23 @@ func (p *plant) sample(end, window time.Duration) Sample {
 		}
 		s.P50, s.P99 = bucketQuantile(s.Buckets, 0.5), bucketQuantile(s.Buckets, 0.99)
 	}
-	p.measured = p.total * (1 + p.level) // counted over the window
-	s.Total = p.measured
+	s.Total = p.counted(t) / dt
+	p.measured.add(s.Total, dt)
 	s.Share = s.Offered / s.Total
 	p.window = tally{buckets: make([]float64, len(t.buckets))}
 	p.backlogs, p.readings = 0, 0
 	return s
+}
+
+// counted is how many requests the whole service got in a window of which t is
+// the instance's part.
+func (p *plant) counted(t tally) float64 {
+	if p.arrivals.robin {
+		return t.stream
+	}
+	rest := math.Max(0, p.elsewhere)
+	p.elsewhere = 0
+	return t.arrived + math.Max(0, rest+math.Sqrt(rest)*p.rng.NormFloat64())
 }
 
 // registryMean is the mean response time of the last 1,024 requests or so.

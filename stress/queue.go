@@ -55,6 +55,7 @@ type tally struct {
 	arrived, done, slow, refused float64
 	response, wait               float64 // sums over done, seconds
 	busy, backlog                float64 // integrals over time
+	stream                       float64 // requests of the stream behind a round robin
 	buckets                      []float64
 }
 
@@ -98,6 +99,7 @@ func (q *queue) gap() float64 {
 		t := 0.0
 		for q.credit < 1 {
 			q.credit += share
+			q.count.stream++
 			t += q.rng.ExpFloat64()
 		}
 		q.credit--

@@ -56,8 +56,7 @@ type Runner struct {
 
 	mu         sync.Mutex // guards what follows
 	controller *Recorder
-	total      float64 // requests per second of the whole service, smoothed
-	totals     float64 // windows that went into it
+	traffic    traffic // of the whole service
 	snap       Snapshot
 	unfit      float64   // 1 once Healthy has said that a peer cannot take the load back
 	changedAt  time.Time // of the first write
@@ -234,7 +233,6 @@ func (r *Runner) fillShare(s *Sample) {
 func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
 	cfg := r.o.Config
 	r.mu.Lock()
-	r.total = s.Total
 	if reach := r.o.Lever.Reach(s.Total); !math.IsInf(reach, 1) {
 		cfg.MaxRate = reach
 	}
@@ -288,13 +286,7 @@ func (r *Runner) step(ctx context.Context, s Sample) (verdict, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// Counts of a window are off by 4 % at 600 requests, natural traffic wanders
-	// by 2 % in 10 s: a fifth of the news keeps the least of both errors. The
-	// first windows are averaged.
-	if s.Total > 0 {
-		r.totals++
-		r.total += max(0.2, 1/r.totals) * (s.Total - r.total)
-	}
+	r.traffic.add(s.Total, s.Window.Seconds())
 	r.account(s)
 	d := r.controller.Step(s)
 	r.show(s, d)
@@ -318,7 +310,7 @@ func (r *Runner) pull(ctx context.Context, d Decision) error {
 	if r.changedAt.IsZero() {
 		r.changedAt = r.now()
 	}
-	_, err := r.o.Lever.Set(ctx, d.Target, r.total)
+	_, err := r.o.Lever.Set(ctx, d.Target, r.traffic.rate)
 	r.snap.TargetRate = d.Target
 	return err
 }

@@ -2,8 +2,11 @@ package stress
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,6 +71,75 @@ func TestControllerOnServicesItWasNotMadeOn(t *testing.T) {
 		}
 		if e := percentile(errs, 0.5); e > 0.05 {
 			t.Errorf("%s: truth %.0f/s, median error %.1f %%", x.name, sc.Truth, 100*e)
+		}
+	}
+}
+
+// Small services that wait for others, at half of their capacity before the
+// test, behind a round robin whose requests can be counted only: what a test
+// meets most often, and where a ramp that believes in the CPU overshoots.
+func TestControllerKeepsHarmLowAtSmallBusyServices(t *testing.T) {
+	const runs = 12
+	ended, missed := 0, 0.0
+	for i, x := range []struct {
+		s     station
+		bound string
+		ceil  float64
+		truth float64
+	}{
+		{station{workers: 5, mean: 0.0122, cv: 0.8, limit: 50}, "p99<=80ms", 0.65, 368},
+		{station{workers: 7, mean: 0.0242, cv: 0.7, limit: 61}, "p99<=140ms", 0.58, 269},
+		{station{workers: 11, mean: 0.0326, cv: 0.9, limit: 104}, "p99<=205ms", 0.5, 317},
+	} {
+		total := 1.6 * float64(x.s.workers) / x.s.mean
+		sc := Scenario{objective: x.bound, station: x.s, arrivals: arrivals{robin: true, stream: total}, ceil: x.ceil, Truth: x.truth}
+		sc.base = total / 3 / sc.Truth
+		sc.reach = 2 * sc.base
+		var errs []float64
+		for seed := range uint64(runs / 3) {
+			o := sc.simulate(NewController(sc.config()), 100*uint64(i)+seed, 60*time.Second)
+			missed += o.violations / runs
+			if o.verdict == capacity.VerdictOK {
+				ended++
+				errs = append(errs, math.Abs(o.estimate.PerSecond/sc.Truth-1))
+			}
+		}
+		if e := percentile(errs, 0.5); !(e < 0.05) {
+			t.Errorf("%d workers: median error %.1f %%", x.s.workers, 100*e)
+		}
+	}
+	if ended < runs-2 || missed > 0.005 {
+		t.Errorf("%d of %d tests found a capacity, %.2f %% of the requests missed the objective", ended, runs, 100*missed)
+	}
+}
+
+// Oracle: the simulated queue. The chance of waiting and with it the mean wait
+// are what tells many idle workers from few busy ones.
+func TestWaitFormulaFollowsTheSimulatedQueue(t *testing.T) {
+	for _, robin := range []bool{false, true} {
+		for _, k := range []int{4, 8, 16} {
+			for _, cv := range []float64{0.5, 1, 1.2} {
+				for _, rho := range []float64{0.6, 0.75, 0.9} {
+					const saturation, stream = 350.0, 560.0
+					s := station{workers: k, mean: float64(k) / saturation, cv: cv}
+					q := newQueue(s, arrivals{robin: robin, stream: stream}, 1, rand.New(rand.NewPCG(1, 2)))
+					q.setRate(rho * saturation)
+					q.run(3000)
+					var times []atom
+					for range 4000 {
+						times = append(times, atom{q.work(), 1.0 / 4000})
+					}
+					slices.SortFunc(times, func(a, b atom) int { return cmp.Compare(a.value, b.value) })
+					m := model{k: float64(k), alone: s.mean, cs2: cv * cv, ca2: 1, overlap: overlap(times)}
+					if robin {
+						m.ca2 = rho * saturation / stream
+					}
+					got, want := m.meanWait(rho*saturation), q.count.wait/q.count.done
+					if math.Abs(got-want) > 0.2*want+0.00002 {
+						t.Errorf("round robin %v, %d workers, cv %g, %g busy: mean wait %.2f ms, simulated %.2f ms", robin, k, cv, rho, 1000*got, 1000*want)
+					}
+				}
+			}
 		}
 	}
 }
