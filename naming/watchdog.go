@@ -129,15 +129,23 @@ func (d *watchdog) listen(lines *bufio.Scanner, ttl time.Duration, lose func(err
 	}
 }
 
+// quiet ends the signs of life and reports whether they had not ended before.
+func (d *watchdog) quiet() bool {
+	select {
+	case <-d.stop:
+		return false
+	default:
+		close(d.stop)
+		return true
+	}
+}
+
 // dismiss tells the watchdog that all is restored and waits for its end.
 func (d *watchdog) dismiss() {
 	if d == nil {
 		return
 	}
-	select {
-	case <-d.stop:
-	default:
-		close(d.stop)
+	if d.quiet() {
 		_ = d.in.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // it may be stopped, its pipe full
 		_, _ = io.WriteString(d.in, "done\n")
 	}
@@ -150,15 +158,10 @@ func (d *watchdog) dismiss() {
 
 // abandon closes the stream without a word, which the watchdog takes as death.
 func (d *watchdog) abandon() {
-	if d == nil {
-		return
+	if d != nil {
+		d.quiet()
+		d.in.Close()
 	}
-	select {
-	case <-d.stop:
-	default:
-		close(d.stop)
-	}
-	d.in.Close()
 }
 
 // takeoverLimit is how long a watchdog tries to reach a registry that is down.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/naming"
 )
 
 // A check is one thing that wxops may need from the machine.
@@ -25,25 +26,31 @@ type check struct {
 }
 
 func newDoctor(s *cli.IO) *cobra.Command {
-	return &cobra.Command{
+	var names string
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works on this machine, and what is missing for which command",
 		Long: `doctor looks at the machine and changes nothing. A missing part is no failure:
-the line names the command that would need it and how to get it. Exit code 1
-says that even "wxops stress demo" cannot run here.`,
+the line names the command that would need it and how to get it. With --names
+(or WXOPS_NAMES) it also reads that registry. Exit code 1 says that even "wxops
+stress demo" cannot run here.`,
 		Example: `  wxops doctor
-  wxops doctor | grep missing
+  wxops doctor --names haproxy:unix:/run/haproxy.sock
   wxops doctor && wxops stress demo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			checks := []check{
 				{"loopback", "stress demo", checkLoopback, "bring the interface lo up"},
 				{"state folder", "stress demo, stress shift", func(context.Context) (string, error) { return checkState(s) }, "set XDG_STATE_HOME to a folder you may write to"},
+				{"restored", "stress shift", func(context.Context) (string, error) { return checkJournals(s) }, "wxops stress restore puts back what a test has left"},
 				{"terminal", "live screens", func(context.Context) (string, error) { return checkTerminal(s) }, "output is plain lines; --plain asks for the same"},
 				{"cores and memory", "stress, slice", checkMachine, ""},
 				{"sock_diag", "stress shift without --metrics", checkSockets, "needs Linux; elsewhere pass --metrics URL"},
 				{"cgroup", "slice", checkCgroup, "needs Linux with cgroup v1 or v2 mounted"},
 				{"haproxy", "stress shift on HAProxy here", checkHAProxy, "apt-get install haproxy"},
+			}
+			if names != "" {
+				checks = append(checks, check{"registry", "names, stress shift", func(ctx context.Context) (string, error) { return checkRegistry(ctx, names) }, "wxops names ls --names '" + names + "' tells more"})
 			}
 			t := cli.NewTable("CHECK", "RESULT", "FOUND", "NEEDED BY")
 			var hints []string
@@ -72,6 +79,8 @@ says that even "wxops stress demo" cannot run here.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&names, "names", "", "registry to read: "+namesForms)
+	return cmd
 }
 
 func checkLoopback(context.Context) (string, error) {
@@ -97,6 +106,45 @@ func checkState(s *cli.IO) (string, error) {
 	}
 	defer os.Remove(f.Name())
 	return dir + " is writable", f.Close()
+}
+
+// checkJournals looks for what a test that died with its watchdog has left.
+func checkJournals(s *cli.IO) (string, error) {
+	dir, err := stateDir(s)
+	if err != nil {
+		return "", err
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "shifts", "*.json"))
+	if err != nil {
+		return "", err
+	}
+	if len(left) > 0 {
+		return "", fmt.Errorf("%d journals of tests, running or dead", len(left))
+	}
+	return "no test has left a weight", nil
+}
+
+// checkRegistry reads a registry and counts what it lists.
+func checkRegistry(ctx context.Context, names string) (string, error) {
+	reg, err := openRegistry(ctx, names)
+	if err != nil {
+		return "", err
+	}
+	defer reg.Close()
+	all, err := reg.List(ctx)
+	if err != nil {
+		return "", err
+	}
+	services, fit := 0, 0
+	for i, in := range all {
+		if i == 0 || all[i-1].Service != in.Service {
+			services++
+		}
+		if of, at, err := naming.Find(all, in.Service, in.Name); err == nil && naming.Fit(of, at) == nil {
+			fit++
+		}
+	}
+	return fmt.Sprintf("%d services, %d instances, %d of them fit for a test", services, len(all), fit), nil
 }
 
 func checkTerminal(s *cli.IO) (string, error) {
