@@ -81,6 +81,8 @@ func (a *analyzer) analyze(syntax format.Syntax, b []byte) *facts {
 	a.out = &f
 	if syntax != format.Text {
 		a.conditions(b)
+	} else if m := privateKey.FindIndex(b); m != nil {
+		f.hits = append(f.hits, hit{hitSecret, "", "", int32(bytes.Count(b[:m[0]], []byte("\n")) + 1), 1})
 	}
 	if syntax.Parsed() {
 		if f.notUTF8 {
@@ -146,6 +148,9 @@ func (a *analyzer) conditions(b []byte) {
 		}
 	}
 }
+
+// privateKey begins a private key that no password protects.
+var privateKey = regexp.MustCompile(`-----BEGIN (?:RSA |EC |DSA |OPENSSH )?PRIVATE KEY-----`)
 
 // Marks of Go templates, Jinja, ERB and the like.
 var templateMark = regexp.MustCompile(`\{\{[^\n]*\}\}|\{%[^\n]*%\}|<%[^\n]*%>|(?m)^\s*\{\{`)

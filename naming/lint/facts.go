@@ -74,6 +74,9 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 		if h.kind == hitPlaceholder {
 			return "WX603", "", fmt.Sprintf("%s: key %s is a placeholder where a credential belongs", at, h.key)
 		}
+		if h.key == "" {
+			return "WX602", "", at + ": a private key in the clear (value hidden)"
+		}
 		return "WX602", "", fmt.Sprintf("%s: key %s is a credential in the clear (value hidden)", at, h.key)
 	case hitConditional:
 		for _, m := range mentions(h.value, l.opt.envWords) {

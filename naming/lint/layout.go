@@ -2,7 +2,6 @@ package lint
 
 import (
 	"cmp"
-	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -51,99 +50,6 @@ type group struct {
 	number                 int    // how many groups were there before it
 	family                 string // for copies that are not environments or instances: what they are
 }
-
-// A Layout is a pattern such as {service}/{env}/{instance}/conf/{file...}.
-type Layout struct {
-	text string
-	re   *regexp.Regexp
-}
-
-var layoutPart = regexp.MustCompile(`\{([a-z]+)(\.\.\.)?\}`)
-
-// ParseLayout reads a layout pattern. Known parts are service, version, env,
-// region and instance, each a path element or a part of one, and file... for the rest.
-func ParseLayout(text string) (Layout, error) {
-	var b strings.Builder
-	b.WriteString("^")
-	at := 0
-	seen := map[string]bool{}
-	for _, m := range layoutPart.FindAllStringSubmatchIndex(text, -1) {
-		b.WriteString(regexp.QuoteMeta(text[at:m[0]]))
-		at = m[1]
-		name, rest := text[m[2]:m[3]], m[4] >= 0
-		switch name {
-		case "service", "version", "env", "region", "instance", "file":
-		default:
-			return Layout{}, fmt.Errorf("layout %q: {%s} is not one of service, version, env, region, instance, file", text, name)
-		}
-		switch {
-		case rest:
-			b.WriteString("(?P<" + name + ">.+)")
-		case seen[name]:
-			b.WriteString("[^/]+")
-		case name == "version": // has a number in it, or it would match anything
-			b.WriteString("(?P<version>[^/]*?[0-9][^/]*?)")
-		default:
-			b.WriteString("(?P<" + name + ">[^/]+?)")
-		}
-		seen[name] = true
-	}
-	b.WriteString(regexp.QuoteMeta(text[at:]) + "$")
-	if !seen["env"] && !seen["instance"] {
-		return Layout{}, fmt.Errorf("layout %q: neither {env} nor {instance} is in it, so nothing could be compared", text)
-	}
-	re, err := regexp.Compile(b.String())
-	if err != nil {
-		return Layout{}, fmt.Errorf("layout %q: %w", text, err)
-	}
-	return Layout{strings.TrimPrefix(text, "/"), re}, nil
-}
-
-// place matches a path; ok is false where it does not fit.
-func (l Layout) place(p string) (s spot, rel string, ok bool) {
-	m := l.re.FindStringSubmatchIndex(p)
-	if m == nil {
-		return s, "", false
-	}
-	get := func(name string) (string, int) {
-		i := l.re.SubexpIndex(name)
-		if i < 0 || m[2*i] < 0 {
-			return "", -1
-		}
-		return p[m[2*i]:m[2*i+1]], m[2*i+1]
-	}
-	s.service, _ = get("service")
-	s.version, _ = get("version")
-	s.region, _ = get("region")
-	var envEnd, instanceEnd int
-	s.env, envEnd = get("env")
-	s.instance, instanceEnd = get("instance")
-	end := max(envEnd, instanceEnd)
-	if file, _ := get("file"); file != "" {
-		rel = file
-		if end >= 0 && end <= len(p) {
-			rel = strings.TrimPrefix(p[end:], "/")
-		}
-	}
-	slash := strings.IndexByte(p[end:], '/')
-	if slash >= 0 {
-		s.folder = p[:end+slash]
-	} else {
-		rel = "" // the environment is in the file's name
-	}
-	if rel == "" {
-		rel = layoutName(l.text)
-		if s.service != "" {
-			rel = path.Base(rel)
-		}
-		s.folder = ""
-	}
-	s.home = s.service
-	s.layout = l.text
-	return s, rel, true
-}
-
-func layoutName(text string) string { return layoutPart.ReplaceAllString(text, "{$1}") }
 
 // A placer finds the layout of a tree and puts its files into groups.
 type placer struct {
@@ -223,6 +129,7 @@ var (
 	// Children of those that hold what the environments share.
 	notEnv = map[string]bool{
 		"base": true, "bases": true, "common": true, "shared": true, "components": true, "component": true, "modules": true,
+		"template": true, "example": true, "examples": true, "sample": true, "samples": true, "skeleton": true, "archive": true,
 		"default": true, "defaults": true, "global": true, "all": true, "lib": true, "templates": true, "_base": true, "_common": true, "scripts": true, "docs": true,
 	}
 	// Directory names that do not name a service.
@@ -270,7 +177,7 @@ func (p *placer) markEnvs() {
 			for _, c := range append(words, others...) {
 				p.envDir[c] = true
 			}
-		case len(words) >= 2 && (container || p.alike(words) || slices.ContainsFunc(words, p.numbered)):
+		case len(words) >= 2 && (container || slices.ContainsFunc(words, p.numbered) || p.configured(words)):
 			for _, c := range words {
 				p.envDir[c] = true
 			}
@@ -541,6 +448,8 @@ func (p *placer) join(e int32, s *spot, below string, fleet bool) {
 	}
 	if s.instance != "" {
 		name = p.withoutInstance(name, s)
+	} else if fleet && ownByNature(name) {
+		return
 	}
 	if s.env != "" && fleet {
 		if strings.Contains(name, s.env) || p.worded(name) {

@@ -10,6 +10,11 @@ import (
 // variants are no environments of a service.
 var buildFiles = []string{"tsconfig", "package", "webpack", "babel", "jest", "karma", "eslint", "rollup", "vite", "pom", "cypress", "playwright"}
 
+func buildFile(name string) bool {
+	name = strings.TrimPrefix(name, ".")
+	return slices.ContainsFunc(buildFiles, func(b string) bool { return strings.HasPrefix(name, b) })
+}
+
 // A nameFamily is a set of files in one directory whose names differ in an
 // environment.
 type nameFamily struct {
@@ -44,7 +49,7 @@ func (p *placer) placeNames(f int32) {
 	var left []candidate
 	for _, e := range p.files[f] {
 		name := p.t.entries[e].name
-		if p.t.entries[e].kind == special || leftover(name) || !p.configName(name) || slices.ContainsFunc(buildFiles, func(b string) bool { return strings.HasPrefix(name, b) }) {
+		if p.t.entries[e].kind == special || leftover(name) || !p.configName(name) || buildFile(name) {
 			continue
 		}
 		m := mentions(name, p.opt.envWords)

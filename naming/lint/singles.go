@@ -59,7 +59,7 @@ func listsHosts(name string) bool {
 func toolFile(p string) bool {
 	name := path.Base(p)
 	return slices.ContainsFunc(strings.Split(path.Dir(p), "/"), func(d string) bool { return len(d) > 1 && d[0] == '.' }) ||
-		slices.ContainsFunc(buildFiles, func(b string) bool { return strings.HasPrefix(strings.TrimPrefix(name, "."), b) })
+		buildFile(name)
 }
 
 // withoutLeftover is the name of the file that a leftover is a copy of.
