@@ -25,7 +25,8 @@ const root = "../.."
 func TestMain(m *testing.M) {
 	demo.ServeProcess() // returns unless this is an instance of a live test
 	testscript.Main(m, map[string]func(){
-		"wxops": func() { os.Exit(cli.Main(newRoot)) },
+		"wxops":     func() { os.Exit(cli.Main(newRoot)) },
+		"rawserver": serveRaw,
 	})
 }
 

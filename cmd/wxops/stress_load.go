@@ -374,6 +374,13 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 		return err
 	}
 	g, err := load.Start(ctx, o)
+	if load.IsDNS(err) && ctx.Err() == nil {
+		d := load.Unresolved(o, err).Report(terms)
+		d.Tag = f.tag
+		if err := printLoad(s.Out, out, warnings, &d); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return startError(err, o)
 	}

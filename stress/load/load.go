@@ -249,7 +249,9 @@ func (g *Generator) configure(ctx context.Context) error {
 			port = "443"
 		}
 	}
-	addresses, err := resolve(ctx, first.Hostname(), port)
+	lookup, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	addresses, err := resolve(lookup, first.Hostname(), port)
 	if err != nil {
 		return err
 	}
@@ -429,6 +431,29 @@ func (g *Generator) driver(w *worker) (driver, error) {
 func IsDNS(err error) bool {
 	var e *net.DNSError
 	return errors.As(err, &e)
+}
+
+// Unresolved is the result of a run whose host has no address, as err says:
+// every request that would have fallen due has failed. Of a closed loop that
+// is one for each connection, of a recording none that is known.
+func Unresolved(o Options, err error) *Result {
+	_ = o.defaults() // Start has accepted them
+	r := &Result{Open: len(o.Stages) > 0 || o.Recording != nil, Protocol: o.Protocol, Targets: o.Targets, total: newBlock(len(o.Targets)), Engine: "net", LastError: err}
+	due := int64(o.Connections)
+	if len(o.Stages) > 0 {
+		n, length := Total(o.Stages)
+		due, r.Planned = int64(math.Ceil(n-1e-6)), length
+	}
+	switch {
+	case o.Recording != nil:
+		due = 0
+	case o.Requests > 0 && r.Open:
+		due = min(due, o.Requests)
+	case o.Requests > 0:
+		due = o.Requests
+	}
+	r.total.due, r.total.failed[DNS] = due, due
+	return r
 }
 
 // Origin is the scheme, host and port of a target, as people write it.
