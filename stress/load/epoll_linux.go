@@ -30,11 +30,17 @@ type epollDriver struct {
 	control [64]byte
 	offset  int64 // what the wall clock is ahead of the clock of the run
 	checked int64 // when offset was taken
+	busy    int64 // until when bodies are taken to be on their way
 }
 
 // nap is how close the next due request must be for the thread to sleep until
-// then whatever arrives. Answers are read late by that much, not stamped late.
-const nap = 500 * time.Microsecond
+// then whatever arrives: from 500 requests per second on there is one awakening
+// for a request, not two. Answers are read late by that much, not stamped late.
+const nap = 2 * time.Millisecond
+
+// bodies is how long no nap is taken after a body that did not fit one read or
+// one write: it would wait for us.
+const bodies = int64(10 * time.Millisecond)
 
 // fastEngine says that plain HTTP/1.1 and h2c may use the epoll driver.
 const fastEngine = true
@@ -108,15 +114,17 @@ func (d *epollDriver) send(c *conn, b []byte) Failure {
 	n, failure := writeSome(c.link.fd, b)
 	if failure == none && n < len(b) {
 		c.link.unsent = append(c.link.unsent[:0], b[n:]...)
+		d.busy = d.w.clock() + bodies
 	}
 	return failure
 }
 
 // writeSome writes what the kernel takes. The raw system call does not tell
-// the Go scheduler, which is right for a call that never blocks.
+// the Go scheduler, which is right for a call that never blocks; sendto spares
+// the layer of files that write goes through.
 func writeSome(fd int, b []byte) (int, Failure) {
 	for {
-		n, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 		switch e {
 		case 0:
 			return int(n), none
@@ -130,17 +138,18 @@ func writeSome(fd int, b []byte) (int, Failure) {
 }
 
 func (d *epollDriver) poll(until int64) {
-	wait := until - d.w.clock()
-	if d.stamped && wait > 0 && wait < int64(nap) && d.w.exhaustion == 0 {
+	now := d.w.clock()
+	wait := until - now
+	if d.stamped && wait > 0 && wait < int64(nap) && now >= d.busy && d.w.exhaustion == 0 && d.w.dialing == 0 {
 		ts := unix.NsecToTimespec(wait)
 		unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 		wait = 0
 	}
 	n, err := d.wait(max(wait, 0))
-	if err != 0 {
+	if err != 0 || n == 0 {
 		return
 	}
-	if d.stamped && n > 0 && d.w.clock()-d.checked > int64(10*time.Millisecond) {
+	if d.stamped && now-d.checked > int64(10*time.Millisecond) {
 		d.synchronize()
 	}
 	for i := range n {
@@ -219,6 +228,7 @@ func (d *epollDriver) handle(c *conn, events uint32) {
 		if n < len(d.buffer) && events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
 			return
 		}
+		d.busy = d.w.clock() + bodies
 	}
 }
 
@@ -226,7 +236,7 @@ func (d *epollDriver) handle(c *conn, events uint32) {
 // run; 0 if the kernel did not say.
 func (d *epollDriver) read(fd int) (n int, at int64, e syscall.Errno) {
 	if !d.stamped {
-		r, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(d.vector.Base)), uintptr(len(d.buffer)))
+		r, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(d.vector.Base)), uintptr(len(d.buffer)), 0, 0, 0)
 		return int(r), 0, e
 	}
 	d.message.SetControllen(len(d.control))

@@ -73,7 +73,7 @@ type Options struct {
 	Recording  *Recording     // requests with their own instants, instead of Stages and Targets
 }
 
-// maxRate is the rate from which one thread alone would be busy more than a
+// ratePerWorker is the rate from which one thread alone would be busy more than a
 // third of the time: 15 µs for a request is three times what it takes.
 const ratePerWorker = 25000
 

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// prewarm opens the pool and returns when every connection is open or failed,
-// or when limit is over.
 // dialsAtOnce keeps a burst of connections below the accept backlog that
 // servers commonly have (128): a lost SYN costs a second.
-// run works until everything that fell due is counted.
+const dialsAtOnce = 64
+
+// prewarm opens the pool and returns when every connection is open or failed,
+// or when limit is over.
 func (w *worker) prewarm(limit int64) {
 	for i := range w.max {
 		c := &conn{slot: i}
@@ -31,11 +32,8 @@ func (w *worker) prewarm(limit int64) {
 	}
 }
 
-const dialsAtOnce = 64
-
-// take returns a connection with room, nil if there is none.
-// list puts c on the list of connections with room.
-// claim takes the next due request off the schedule.
+// take returns a connection with room, nil if there is none. The one used last
+// comes first: its memory is warm.
 func (w *worker) take() *conn {
 	for n := len(w.free); n > 0; n = len(w.free) {
 		c := w.free[n-1]
@@ -56,21 +54,15 @@ func (w *worker) list(c *conn) {
 	}
 }
 
-// lose closes c and fails what was in flight on it. A request without side
-// effects that met the end of an idle connection is sent again once, as any
-// client does (RFC 9110, 9.2.2): the server may close between two requests.
 // again takes r back, to be sent on another connection.
 func (w *worker) again(r *request) {
 	w.drop(r)
 	w.retries = append(w.retries, *r)
 }
 
-// shut closes the connection and leaves its place empty.
-// dial opens the place c.
-// onConnect is called by the driver when a dial has ended.
-// release uses the room on c for the request that waits longest, or lists it.
-// onData is called by the driver with bytes that came on c. at is when the last
-// of them came, 0 for now.
+// lose closes c and fails what was in flight on it. A request without side
+// effects that met the end of an idle connection is sent again once, as any
+// client does (RFC 9110, 9.2.2): the server may close between two requests.
 func (w *worker) lose(c *conn, kind Failure) {
 	w.shut(c)
 	if c.h2 != nil {
@@ -153,41 +145,28 @@ func (w *worker) onConnect(c *conn, err error) {
 	w.release(c, now)
 }
 
-// release uses the room on c, free since now, for the request that waits
-// longest, or lists it.
-func (w *worker) release(c *conn, now int64) {
-	if !w.started || c.state != connOpen {
-		if c.state == connOpen {
-			w.list(c)
-		}
+// release lists c, which has had room since instant free. A closed loop uses
+// the room at once; in an open loop dispatch does, when all answers that have
+// come are read.
+func (w *worker) release(c *conn, free int64) {
+	if c.state != connOpen {
 		return
 	}
-	c.freeAt = now
-	for c.state == connOpen && !c.listed {
-		due := w.nextDue(now)
-		if due > now {
-			w.idle(now)
-			w.list(c)
-			return
+	c.freeAt = free
+	for w.started && w.src == nil && !c.listed {
+		due := w.nextDue(free)
+		if due > free {
+			break
 		}
-		ready := max(due, now)
-		if len(w.free) > 0 {
-			ready = due
-		}
-		w.begin(c, due, ready)
-		if c.h2 == nil || !c.h2.room() {
+		w.begin(c, due, due, free)
+		if c.state != connOpen || c.h2 == nil || !c.h2.room() {
 			return
 		}
 	}
+	w.list(c)
 }
 
 // replace opens the place of a connection that ended in an orderly way again.
-// keepPool opens lost connections again and returns when to try the next time.
-// expireDials fails dials that take longer than the timeout.
-// grow opens a connection because a request waits for one. Within the pool's
-// size that is done at once; beyond it at a limited pace, so that a server that
-// stalls does not meet a storm of connections when it comes back.
-// hand gives the filled block to the collector and goes on with an empty one.
 func (w *worker) replace(c *conn, now int64) {
 	if c.state == connClosed && w.started && !w.stopped(now) && now >= w.dialAfter && w.nextDue(now) != never {
 		w.dial(c, false)

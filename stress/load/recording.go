@@ -99,6 +99,8 @@ func (s *recorded) due() int64 {
 
 func (s *recorded) advance() { s.have = false }
 
+func (s *recorded) spacing() int64 { return 0 }
+
 func (s *recorded) over() bool { return s.closed && !s.have }
 
 // target puts the next request in a place of the ring and returns the place.

@@ -44,6 +44,14 @@ func (s segment) at(t float64) float64 {
 	return s.x + s.a*tau + (s.b-s.a)/(2*s.length)*tau*tau
 }
 
+// rate returns the requests per nanosecond at instant t, which lies in the segment.
+func (s segment) rate(t float64) float64 {
+	if s.a == s.b || math.IsInf(s.length, 1) {
+		return s.a
+	}
+	return s.a + (s.b-s.a)*(t-s.t)/s.length
+}
+
 // end returns the integral at the end of the segment.
 func (s segment) end() float64 {
 	if math.IsInf(s.length, 1) {
@@ -103,13 +111,7 @@ func (p *plan) find(t float64) segment {
 }
 
 // rate returns the requests per second at instant t.
-func (p *plan) rate(t float64) float64 {
-	s := p.find(t)
-	if s.a == s.b || math.IsInf(s.length, 1) {
-		return s.a * 1e9
-	}
-	return (s.a + (s.b-s.a)*(t-s.t)/s.length) * 1e9
-}
+func (p *plan) rate(t float64) float64 { return p.find(t).rate(t) * 1e9 }
 
 // steered is a plan that can be changed while workers follow it.
 type steered struct {
@@ -175,6 +177,15 @@ func (s *scheduled) due() int64 {
 		s.seek()
 	}
 	return s.next
+}
+
+// spacing is how far apart due instants are at the next one, on average.
+func (s *scheduled) spacing() int64 {
+	if s.next == never {
+		return 0
+	}
+	gap := s.step / s.seen.segments[s.cursor].rate(float64(s.next))
+	return int64(min(gap, float64(time.Hour)))
 }
 
 // advance goes on to the request after the next one.
