@@ -1,0 +1,55 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/wxops/wxops/internal/doc"
+	"github.com/wxops/wxops/stress"
+	"github.com/wxops/wxops/stress/demo"
+)
+
+// The real command drives two processes side by side: a version whose work
+// takes a third longer is refused, the same version again is not.
+func TestGateRefusesASlowerProcess(t *testing.T) {
+	start := func(work time.Duration, seed uint64) *demo.Process {
+		p, err := demo.StartProcess("pay/a", demo.Law{Workers: 8, Service: work, CV: 0.5, Queue: 500}, 100*time.Millisecond, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Close() })
+		return p
+	}
+	base, same, slower := start(12*time.Millisecond, 1), start(12*time.Millisecond, 2), start(16*time.Millisecond, 3)
+	gate := func(next *demo.Process) (d stress.GateDocument, code int) {
+		t.Helper()
+		var out, log bytes.Buffer
+		cmd := exec.Command("wxops", "stress", "gate", "--base-url", "http://"+base.Addr()+"/", "--new-url", "http://"+next.Addr()+"/",
+			"--base-pid", strconv.Itoa(base.PID()), "--new-pid", strconv.Itoa(next.PID()), "-r", "250", "-d", "6s", "-c", "32", "-o", "json")
+		cmd.Stdout, cmd.Stderr = &out, &log
+		err := cmd.Run()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		if _, err := doc.Read(&out, kindVerdict, &d); err != nil {
+			t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
+		}
+		for _, m := range d.Metrics {
+			t.Logf("%s: %s, %+.1f %%", m.Name, m.Verdict, 100*m.Effect)
+		}
+		return d, cmd.ProcessState.ExitCode()
+	}
+	if d, code := gate(slower); code != 1 || d.Verdict != stress.GateRegression || d.Metrics[0].Name != metricP99 || d.Metrics[0].Low == nil || *d.Metrics[0].Low <= 0 {
+		t.Errorf("slower by a third: exit %d, %+v", code, d)
+	}
+	if d, code := gate(same); code == 1 || d.Verdict == stress.GateRegression || len(d.Metrics) != 2 {
+		t.Errorf("the same version: exit %d, %+v", code, d)
+	}
+}
