@@ -139,12 +139,25 @@ func readDrains(path, address, service string) (*drainRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read drain record: %w", err)
 	}
-	var r drainRecord
-	if err := json.Unmarshal(b, &r); err != nil {
+	r, err := parseDrains(b)
+	if err != nil {
 		return nil, fmt.Errorf("read drain record %q: %w", path, err)
 	}
+	return r, nil
+}
+
+func parseDrains(b []byte) (*drainRecord, error) {
+	var r drainRecord
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, err
+	}
 	if r.Schema != DrainSchema {
-		return nil, fmt.Errorf("read drain record %q: schema %q is not %q", path, r.Schema, DrainSchema)
+		return nil, fmt.Errorf("schema %q is not %q", r.Schema, DrainSchema)
+	}
+	for name, w := range r.Base {
+		if name == "" || w <= 0 {
+			return nil, fmt.Errorf("instance %q had weight %d, which is no weight to go back to", name, w)
+		}
 	}
 	if r.Base == nil {
 		r.Base = map[string]Weight{}
