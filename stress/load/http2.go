@@ -268,10 +268,7 @@ func (h *http2) frame(w *worker, c *conn, kind, flags byte, stream uint32, p []b
 		}
 		r := h.active[stream]
 		if r == nil {
-			if stream == 0 || stream >= h.next {
-				return Malformed
-			}
-			return none // of a stream given up
+			return h.stray(stream)
 		}
 		if r.body.status == 0 {
 			return Malformed
@@ -366,6 +363,15 @@ func (h *http2) frame(w *worker, c *conn, kind, flags byte, stream uint32, p []b
 	return none // unknown kinds are ignored (RFC 9113, 5.5)
 }
 
+// stray judges a frame of a stream that is not active: of one of ours that has
+// been given up it may still come, others there are none (RFC 9113, 5.1).
+func (h *http2) stray(stream uint32) Failure {
+	if stream%2 == 0 || stream >= h.next {
+		return Malformed
+	}
+	return none
+}
+
 func (h *http2) update(w *worker, c *conn, stream uint32, n int64) {
 	h.out = appendFrame(h.out, 4, frameWindow, 0, stream)
 	h.out = binary.BigEndian.AppendUint32(h.out, uint32(n))
@@ -397,6 +403,7 @@ func (h *http2) settings(w *worker, c *conn, flags byte, p []byte) Failure {
 	}
 	h.out = appendFrame(h.out, 0, frameSettings, flagAck, 0)
 	w.dirty(c)
+	w.release(c, w.clock()) // more streams may be allowed than before
 	return none
 }
 
@@ -407,10 +414,7 @@ const maxKnown = 64
 func (h *http2) headers(w *worker, c *conn, stream uint32, block []byte, end bool, at int64) Failure {
 	r := h.active[stream]
 	if r == nil {
-		if stream == 0 || stream >= h.next {
-			return Malformed
-		}
-		return none
+		return h.stray(stream)
 	}
 	f, ok := h.known[string(block)]
 	if !ok {

@@ -39,7 +39,7 @@ func (w *worker) take() *conn {
 		c := w.free[n-1]
 		w.free = w.free[:n-1]
 		c.listed = false
-		if c.state == connOpen {
+		if c.room() {
 			return c
 		}
 	}
@@ -149,21 +149,28 @@ func (w *worker) onConnect(c *conn, err error) {
 // the room at once; in an open loop dispatch does, when all answers that have
 // come are read.
 func (w *worker) release(c *conn, free int64) {
-	if c.state != connOpen {
+	if !c.room() {
 		return
 	}
 	c.freeAt = free
-	for w.started && w.src == nil && !c.listed {
+	for w.started && w.src == nil && c.room() {
 		due := w.nextDue(free)
 		if due > free {
 			break
 		}
 		w.begin(c, due, due, free)
-		if c.state != connOpen || c.h2 == nil || !c.h2.room() {
-			return
-		}
 	}
-	w.list(c)
+	if c.room() {
+		w.list(c)
+	}
+}
+
+// room says whether a request may be sent on c now.
+func (c *conn) room() bool {
+	if c.h2 != nil {
+		return c.state == connOpen && c.h2.room()
+	}
+	return c.state == connOpen && !c.req.flying
 }
 
 // replace opens the place of a connection that ended in an orderly way again.
