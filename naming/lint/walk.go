@@ -173,11 +173,12 @@ func (w *walker) take(n *named, b []byte) int32 {
 }
 
 // takeLarge finishes a file that filled the buffer. Files up to MaxParse are
-// analyzed, others only hashed.
-func (w *walker) takeLarge(n *named, f handle) (id int32, size int64, large bool, err error) {
+// analyzed, others only hashed; expected is the size as the system gave it, 0
+// if nobody asked.
+func (w *walker) takeLarge(n *named, f handle, expected int64) (id int32, size int64, large bool, err error) {
 	var sum sum
 	var whole []byte
-	keep := true
+	keep := expected <= w.opt.MaxParse
 	for part := w.buffer; len(part) > 0; {
 		sum.add(part)
 		if keep = keep && sum.size <= w.opt.MaxParse; !keep {
@@ -236,6 +237,7 @@ func (w *walker) readFile(d directory, n *named, e *entry) (int64, error) {
 		return 0, err
 	}
 	defer f.close()
+	var expected int64
 	if !w.opt.MD5Only || w.record != nil {
 		st, err := f.stat()
 		if err != nil {
@@ -247,6 +249,7 @@ func (w *walker) readFile(d directory, n *named, e *entry) (int64, error) {
 		}
 		e.mode = uint16(st.mode & 0o7777)
 		w.record.file(n, &st)
+		expected = st.size
 	}
 	k, err := f.read(w.buffer)
 	if err != nil {
@@ -257,7 +260,7 @@ func (w *walker) readFile(d directory, n *named, e *entry) (int64, error) {
 		return int64(k), nil
 	}
 	var size int64
-	e.content, size, e.large, err = w.takeLarge(n, f)
+	e.content, size, e.large, err = w.takeLarge(n, f, expected)
 	return size, err
 }
 
