@@ -165,6 +165,11 @@ func (w *walk) grow(table map[int]process) {
 	for pid := w.host.self; pid > 1; pid = table[pid].parent {
 		callers[table[pid].session] = true
 	}
+	for pid, start := range w.known {
+		if p, ok := table[pid]; ok && p.start != start {
+			w.forget(pid)
+		}
+	}
 	alive := func(pid int) bool { p, ok := table[pid]; return ok && !p.gone() }
 	for changed := true; changed; {
 		changed = false
@@ -268,9 +273,17 @@ func (w *walk) move(p process, at []string) error {
 				return fmt.Errorf("PID %d was reused during the move and could not be put back to %s", p.pid, folder)
 			}
 		}
-		delete(w.known, p.pid)
+		w.forget(p.pid)
 	}
 	return nil
+}
+
+// forget drops a PID that another process has now. The kernel gives none away
+// that still names a session or a process group, so those have ended as well.
+func (w *walk) forget(pid int) {
+	delete(w.known, pid)
+	delete(w.sessions, pid)
+	delete(w.groups, pid)
 }
 
 // into moves a process to a folder of the slice.

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -308,6 +309,11 @@ func TestErrorsOfTheFileSystemAreExplained(t *testing.T) {
 	var e *Error
 	if !errors.As(err, &e) || !strings.Contains(e.Hint, "have / delegated") && !strings.Contains(e.Hint, "have /cg delegated") {
 		t.Errorf("no permission: %+v", err)
+	}
+	m = newMemFS(2)
+	m.before = func(_, p string) error { return &fs.PathError{Op: "setxattr", Path: p, Err: syscall.EROFS} }
+	if _, err := memTree(t, m, memSpec).Apply(context.Background(), ApplyOptions{}); !errors.As(err, &e) || !strings.Contains(e.Hint, "mounted read-only") || len(m.writes) != 0 {
+		t.Errorf("read-only: %+v, wrote %v", err, m.writes)
 	}
 	m = newMemFS(2)
 	m.files["/cg/cgroup.controllers"] = "cpu io pids\n"

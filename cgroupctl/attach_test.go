@@ -1,0 +1,82 @@
+package cgroupctl
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// attachTree returns a tree on which the process 40 of an old group, with a
+// child, can be moved; moved is asked at each write of its PID.
+func attachTree(t *testing.T, moved func(m *memFS, folder string)) (*Tree, *memFS) {
+	t.Helper()
+	m := newMemFS(2)
+	tree := memTree(t, m, memSpec)
+	apply(t, tree)
+	m.folders["/cg/old"] = magicV2
+	m.files["/cg/old/cgroup.procs"] = "40\n"
+	m.process(1, 0, 1, 1, "0::/\n", "init")
+	m.process(40, 1, 40, 7, "0::/old\n", "checkout")
+	m.before = func(op, p string) error {
+		if folder, ok := strings.CutSuffix(p, "/cgroup.procs"); ok && op == "write" {
+			moved(m, strings.TrimPrefix(folder, "/cg"))
+		}
+		return nil
+	}
+	m.writes = nil
+	return tree, m
+}
+
+// A PID that belongs to a younger process by the time of its move is put back.
+func TestReusedPIDIsPutBack(t *testing.T) {
+	reused := false
+	tree, m := attachTree(t, func(m *memFS, folder string) {
+		if !reused {
+			reused = true
+			m.process(40, 1, 40, 99, "", "stranger")
+		}
+		m.files["/proc/40/cgroup"] = "0::" + folder + "\n"
+	})
+	moved, err := tree.Attach(context.Background(), "web", []int{40})
+	if err != nil || len(moved.PIDs) != 0 {
+		t.Errorf("attach: %+v, %v; the process named has ended", moved, err)
+	}
+	if want := []string{"write /cg/wxops/web/cgroup.procs", "write /cg/old/cgroup.procs"}; !slices.Equal(m.writes, want) || m.files["/proc/40/cgroup"] != "0::/old\n" {
+		t.Errorf("writes %v, want %v; the stranger is in %q", m.writes, want, m.files["/proc/40/cgroup"])
+	}
+}
+
+// Memory charged before the move stays with the old group, and is told once.
+func TestMemoryLeftBehindIsTold(t *testing.T) {
+	tree, m := attachTree(t, func(m *memFS, folder string) { m.files["/proc/40/cgroup"] = "0::" + folder + "\n" })
+	m.files["/proc/40/status"] = "Name:\tcheckout\nRssAnon:\t    2048 kB\nRssFile:\t    9000 kB\nRssShmem:\t    1024 kB\n"
+	moved, err := tree.Attach(context.Background(), "web", []int{40})
+	if err != nil || moved.UncoveredBytes != 3<<20 || !slices.Equal(moved.PIDs, []int{40}) {
+		t.Errorf("attach: %+v, %v; want 3 MiB left behind", moved, err)
+	}
+	if again, err := tree.Attach(context.Background(), "web", []int{40}); err != nil || again.UncoveredBytes != 0 {
+		t.Errorf("a second attach: %+v, %v; nothing is left behind any more", again, err)
+	}
+}
+
+// Without root marks are user attributes, and those of root are known as well.
+func TestRootlessMarksAreUserAttributes(t *testing.T) {
+	m := newMemFS(2)
+	tree := memTree(t, m, memSpec)
+	tree.host.attr = ownerAttrRootless
+	apply(t, tree)
+	for attr := range m.attrs {
+		if !strings.HasSuffix(attr, "#"+ownerAttrRootless) {
+			t.Errorf("%s is set without root", attr)
+		}
+	}
+	if len(m.attrs) != 4 {
+		t.Errorf("%d marks, want 4: %v", len(m.attrs), m.attrs)
+	}
+	root := memTree(t, m, memSpec)
+	if p, err := root.Plan(); err != nil || len(p.Changes) != 0 {
+		t.Errorf("root plans %v, %v", fmt.Sprint(p), err)
+	}
+}
