@@ -29,7 +29,8 @@ func newStressReplay(s *cli.IO) *cobra.Command {
 		Long: `replay reads an access log (combined format of nginx and Apache, JSON lines with
 named fields, vegeta targets with timestamps, HAR; also gzipped, - for standard
 input) and sends its requests to URL with the log's own timing. The log is read
-as it is replayed. Bad lines are counted, and refused above --max-bad.`,
+as it is replayed. Bad lines are counted, and refused above --max-bad. Where a
+log tells whole seconds only, its requests are spread evenly over each second.`,
 		Example: `  wxops stress replay access.log http://127.0.0.1:8080/
   wxops stress replay access.log.gz http://127.0.0.1:8080/ --speed 2 --loop
   wxops stress replay access.log http://127.0.0.1:8080/ --filter '^GET /api/'`,

@@ -24,7 +24,7 @@ type Recording struct {
 	Loop    bool                          // begin again at the end
 	Filter  *regexp.Regexp                // of "METHOD PATH"; nil: all
 	MaxBad  float64                       // share of bad lines that is accepted; 0.01 if 0
-	Portion time.Duration                 // replay no more of the log than this; 0: all
+	Portion time.Duration                 // requests fall due for so long, also with Loop; 0: all of the log
 
 	lines, bad, kept atomic.Int64
 	sample           atomic.Pointer[string] // the first bad line
@@ -127,6 +127,20 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 		}
 		var first time.Time
 		any := false
+		second := wholeSecond{}
+		send := func(item recordedItem) error {
+			item.at = max(last, offset+int64(float64(item.at)/speed)) // logs are written at the end of requests: order may slip
+			if r.Portion > 0 && item.at >= int64(r.Portion) {
+				return errPortion
+			}
+			last = item.at
+			select {
+			case out <- item:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		err = ReadLog(f, func(line string, x LogLine, bad error) error {
 			r.lines.Add(1)
 			if bad != nil {
@@ -139,9 +153,6 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 				first = x.At
 			}
 			since := x.At.Sub(first)
-			if r.Portion > 0 && since > r.Portion {
-				return io.EOF
-			}
 			u, err := r.Base.URL.Parse(x.Path)
 			if err != nil || u.Host != r.Base.URL.Host {
 				return r.refuse(line)
@@ -157,21 +168,21 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 			}
 			any = true
 			r.kept.Add(1)
-			item := recordedItem{at: max(last, offset+int64(float64(since)/speed))} // logs are written at the end of requests: order may slip
-			last = item.at
+			item := recordedItem{at: int64(since)}
 			if h2 {
 				item.wire = t.http2(grpc)
 			} else {
 				item.wire = t.http1()
 			}
-			select {
-			case out <- item:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return second.add(item, x.At.Nanosecond() == 0, send)
 		})
+		if err == nil {
+			err = second.flush(send)
+		}
 		f.Close()
+		if errors.Is(err, errPortion) {
+			return
+		}
 		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
 			r.failed.Store(&err)
 			return
@@ -181,6 +192,48 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 		}
 		offset = last + int64(time.Millisecond)
 	}
+}
+
+// errPortion ends the reading when the portion has been replayed.
+var errPortion = errors.New("enough of the log")
+
+// A wholeSecond gathers the requests of a log that tells no more than seconds,
+// as access logs do, and spreads those of one second evenly over it: sent all
+// at once they would be a burst that never was.
+type wholeSecond struct {
+	items []recordedItem
+	finer bool // the log tells fractions
+}
+
+// manyInASecond bounds the memory: of more, the first are spread on their own.
+const manyInASecond = 1 << 17
+
+func (w *wholeSecond) add(item recordedItem, whole bool, send func(recordedItem) error) error {
+	w.finer = w.finer || !whole
+	if len(w.items) > 0 && (w.finer || item.at > w.items[0].at || len(w.items) >= manyInASecond) {
+		if err := w.flush(send); err != nil {
+			return err
+		}
+	}
+	if w.finer {
+		return send(item)
+	}
+	w.items = append(w.items, item)
+	return nil
+}
+
+func (w *wholeSecond) flush(send func(recordedItem) error) error {
+	n := int64(len(w.items))
+	for i, item := range w.items {
+		if !w.finer {
+			item.at = w.items[0].at + int64(i)*int64(time.Second)/n
+		}
+		if err := send(item); err != nil {
+			return err
+		}
+	}
+	w.items = w.items[:0]
+	return nil
 }
 
 // refuse counts a bad line; beyond the share that is accepted it is an error.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +43,33 @@ func TestReplayKeepsOrderTimesAndPaths(t *testing.T) {
 		if d := at[2].Sub(begin); d < 400*time.Millisecond {
 			t.Errorf("the log's 800 ms took %v at twice the speed, want at least 400 ms", d)
 		}
+	}
+}
+
+// Access logs tell seconds: what they hold of one is spread over it, and with
+// Loop the portion ends the replay.
+func TestReplaySpreadsWholeSeconds(t *testing.T) {
+	line := func(second string) string {
+		return `192.0.2.1 - - [10/Oct/2026:13:55:` + second + ` +0000] "GET /a HTTP/1.1" 200 1` + "\n"
+	}
+	log := strings.Repeat(line("36"), 4) + strings.Repeat(line("38"), 2)
+	replayed := func(r *Recording) (at []time.Duration) {
+		r.Source = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(log)), nil }
+		r.Base = Target{URL: mustURL(t, "http://127.0.0.1/")}
+		out := make(chan recordedItem, 100)
+		r.read(t.Context(), false, false, out)
+		for item := range out {
+			at = append(at, time.Duration(item.at))
+		}
+		return at
+	}
+	const ms = time.Millisecond
+	if got, want := replayed(&Recording{}), []time.Duration{0, 250 * ms, 500 * ms, 750 * ms, 2000 * ms, 2500 * ms}; !slices.Equal(got, want) {
+		t.Errorf("requests are due at %v, want %v", got, want)
+	}
+	got := replayed(&Recording{Speed: 2, Loop: true, Portion: 2 * time.Second})
+	if want := []time.Duration{0, 125 * ms, 250 * ms, 375 * ms, 1000 * ms, 1250 * ms, 1251 * ms, 1376 * ms, 1501 * ms, 1626 * ms}; !slices.Equal(got, want) {
+		t.Errorf("requests of two loops are due at %v, want %v", got, want)
 	}
 }
 
