@@ -142,6 +142,9 @@ func (r reported) verdict() string {
 	return string(r.Gate.Verdict)
 }
 
+// runRoles tell the runs of one picture apart.
+var runRoles = []chart.Role{chart.Data, chart.Warn, chart.Knee, chart.Good, chart.Dim}
+
 // figures are the pictures of a report: the response time over time and over
 // quantiles of all load documents, and every curve.
 func figures(all []reported) []chart.Figure {
@@ -151,13 +154,17 @@ func figures(all []reported) []chart.Figure {
 	var out []chart.Figure
 	for _, r := range all {
 		if r.Load != nil {
-			t, x, y := chart.Series{Name: r.Name}, chart.Series{Name: r.Name}, chart.Series{Name: r.Name, Style: chart.Step}
+			role := runRoles[len(spectrum.Series)%len(runRoles)]
+			t, x, y := chart.Series{Name: r.Name, Role: role}, chart.Series{Name: r.Name, Role: role}, chart.Series{Name: r.Name, Role: role, Style: chart.Step}
 			for _, i := range thin(r.Load.Intervals) {
+				if 2*i.Seconds < r.Load.Intervals[0].Seconds {
+					continue // the run ended in it: a few requests are no quantile
+				}
 				t.X, t.Y = append(t.X, i.At), append(t.Y, value(i.P99))
 				y.X, y.Y = append(y.X, i.At), append(y.Y, i.Throughput)
 			}
 			if h, err := r.Load.Response.Histogram(); err == nil && h.TotalCount() > 0 {
-				for one := 1.0; one <= float64(h.TotalCount()); one *= 1.3 {
+				for one := 2.0; one <= float64(h.TotalCount()); one *= 1.3 {
 					x.X, x.Y = append(x.X, one), append(x.Y, float64(h.ValueAtPercentile(100*(1-1/one)))/1e9)
 				}
 			}
