@@ -332,7 +332,7 @@ func (l *linter) shared(groups []*group) {
 	services := map[uint64]map[string]bool{}
 	visit := func(f func(g *group, id int32, e int32, b []block)) {
 		for _, g := range groups {
-			if g.family != "" {
+			if g.family != "" || leftover(path.Base(g.rel)) {
 				continue
 			}
 			last := int32(-1)
@@ -446,13 +446,18 @@ func (l *linter) sharedBlock(list []shared) {
 			}
 			count[v][s.service] = true
 		}
-		best, n := "", 0
+		best, n, second := "", 0, 0
 		for _, v := range sortedKeys(count) {
-			if len(count[v]) > n {
-				best, n = v, len(count[v])
+			switch k := len(count[v]); {
+			case k > n:
+				best, n, second = v, k, n
+			case k > second:
+				second = k
 			}
 		}
-		if 2*n >= len(list) && n >= 3 {
+		// Copies that somebody changed differ from each other, so what three times
+		// as many services have as any other value was the item, not a choice.
+		if n >= 3 && n >= 3*second {
 			common[key] = best
 		}
 		if n >= l.opt.SharedServices {
@@ -478,20 +483,38 @@ func (l *linter) sharedBlock(list []shared) {
 	f.Line, f.Column = int(n.Line), int(n.Column)
 	f.Message = fmt.Sprintf("%s: a block of %d keys is copied into %d services; name it once and refer to it", path, len(f.Keys), len(services))
 	l.add(f)
+	type cause struct {
+		g          *group
+		key, value string
+	}
+	found := map[cause]*Finding{} // two contents of a file with one drifted value are one cause
+	var order []cause
 	for _, s := range list {
 		for _, k := range s.keys {
 			want, ok := common[k]
-			if got := s.values[k]; ok && !format.Same(got.Value, want) {
-				f := l.about("WX402", s.g, nil, joinPath(path, k))
-				for _, m := range s.g.members {
-					if l.t.entries[m.entry].content == l.t.entries[s.entry].content {
-						f.Paths = append(f.Paths, l.t.path(m.entry))
-					}
+			got := s.values[k]
+			if !ok || format.Same(got.Value, want) {
+				continue
+			}
+			c := cause{s.g, k, got.Value}
+			f := found[c]
+			if f == nil {
+				n := l.about("WX402", s.g, nil, joinPath(path, k))
+				n.Line, n.Column = int(got.Line), int(got.Column)
+				n.Message = fmt.Sprintf("%s: key %s of an item that %d services share is %s in %s, others %s", s.g.rel, n.Key, len(services), show(k, got), s.g.service, show(k, &format.Node{Kind: format.Scalar, Value: want}))
+				f = &n
+				found[c] = f
+				order = append(order, c)
+			}
+			for _, m := range s.g.members {
+				if l.t.entries[m.entry].content == l.t.entries[s.entry].content {
+					f.Paths = append(f.Paths, l.t.path(m.entry))
 				}
-				f.Line, f.Column = int(got.Line), int(got.Column)
-				f.Message = fmt.Sprintf("%s: key %s of an item that %d services share is %s in %s, others %s", s.g.rel, f.Key, len(services), show(k, got), s.g.service, show(k, &format.Node{Kind: format.Scalar, Value: want}))
-				l.add(f)
 			}
 		}
+	}
+	for _, c := range order {
+		slices.Sort(found[c].Paths)
+		l.add(*found[c])
 	}
 }
