@@ -9,17 +9,23 @@ import (
 // an error is put on the scale of its horizon and its forecast, all errors so
 // scaled are pooled, and their quantiles are scaled back.
 //
-// The two factors widen the quantiles because the models were chosen on the very
-// windows that the errors come from, and windows overlap. They are compromises
-// between the benchmark sets: hourly series ask for a little more, daily ones,
-// whose intervals are too wide with them, for less.
+// The factors widen the quantiles because the models were chosen on the very
+// windows that the errors come from, and windows overlap: most where a window
+// holds days of many steps, whose errors go together.
 const (
-	widen     = 1.25
-	widenPeak = 1.3
+	widen     = 1.2
+	widenDays = 1.45
+	widenPeak = 1.5
+	// So much of a quantile is that of normal errors of the same mean size: the
+	// outermost of few errors say little about the tail.
+	normal = 0.6
+	// So much of a day's peak is what the whole history says of peaks.
+	pastPeaks = 0.5
 )
 
 // spreadModel turns a forecast into quantiles.
 type spreadModel struct {
+	widen  float64
 	power  float64   // errors grow with forecast^power
 	floor  float64   // least forecast for that purpose
 	growth []float64 // mean scaled error by horizon
@@ -28,7 +34,10 @@ type spreadModel struct {
 
 // errorsOf fits a spreadModel to the windows of a chosen pool.
 func (e *engine) errorsOf() spreadModel {
-	m := spreadModel{floor: 1e-12}
+	m := spreadModel{floor: 1e-12, widen: widen}
+	if e.short > 7 {
+		m.widen = widenDays
+	}
 	if len(e.y) > 0 {
 		m.floor = max(0.05*meanAbs(e.y), 1e-12)
 	}
@@ -94,9 +103,11 @@ func (e *engine) errorPower(floor float64) float64 {
 
 // bounds returns the central interval of level (0..1) around forecast at step h.
 func (m spreadModel) bounds(h int, forecast, level float64) (lo, hi float64) {
-	s := m.size(forecast) * m.growth[h] * widen
+	s := m.size(forecast) * m.growth[h] * m.widen
 	tail := (1 - level) / 2
 	l, u := quantile(m.sorted, tail), quantile(m.sorted, 1-tail)
+	likely := math.Erfinv(level) * math.Sqrt(math.Pi) // in mean sizes
+	l, u = (1-normal)*l-normal*likely, (1-normal)*u+normal*likely
 	// A side seen too rarely borrows from the other one.
 	both := (math.Abs(l) + math.Abs(u)) / 2
 	l, u = min(0, (l-both)/2), max(0, (u+both)/2)
@@ -155,14 +166,40 @@ func (e *engine) peakQuantile(m spreadModel, q float64) func(day int, path []flo
 		gaps[i] = v.gap / growth[v.day]
 	}
 	slices.Sort(gaps)
-	g := quantile(gaps, q)
-	if g > 0 {
-		g *= widenPeak
+	g, share := quantile(gaps, q), 0.0
+	rise, ok := e.peakRise(m, q)
+	if ok {
+		share = pastPeaks
 	}
+	widest := func(v float64) float64 { return max(v, v*widenPeak) } // below 0 is no risk
 	return func(day int, path []float64) float64 {
 		top := slices.Max(path)
-		return top + g*growth[min(day, days-1)]*m.size(top)
+		above := (1-share)*widest(g)*growth[min(day, days-1)] + share*widest(rise)
+		return top + above*m.size(top)
 	}
+}
+
+// peakRise returns the quantile q, over the days of the history, of the highest
+// value of a day less the median of that of the week before: peaks that are rare
+// are seldom in a backtest. It is false where fewer than a week can be compared.
+func (e *engine) peakRise(m spreadModel, q float64) (float64, bool) {
+	const week = 7
+	days := len(e.y) / e.short
+	if days < 2*week {
+		return 0, false
+	}
+	peaks := make([]float64, days)
+	for d := range peaks {
+		at := len(e.y) - (days-d)*e.short
+		peaks[d] = slices.Max(e.y[at : at+e.short])
+	}
+	var rises []float64
+	for d := week; d < days; d++ {
+		usual := median(peaks[d-week : d])
+		rises = append(rises, (peaks[d]-usual)/m.size(usual))
+	}
+	slices.Sort(rises)
+	return quantile(rises, q), true
 }
 
 // quantile of ascending values by linear interpolation at q*(n+1), which errs to
