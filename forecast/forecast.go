@@ -14,6 +14,9 @@ type Options struct {
 	Seasons []int     // periods in steps, ascending; nil: found
 	Levels  []float64 // of the intervals, in (0, 1), ascending; default 0.80 and 0.95
 	Floor   *float64  // least value; nil: 0 for a history that is nowhere negative
+	// Holidays are days unlike their weekday; nil: none. They count for steps of
+	// a day or less on a clock.
+	Holidays *Calendar
 }
 
 // Errors of New.
@@ -51,6 +54,7 @@ type Forecast struct {
 	Backtest   Score
 	HistoryMax float64
 	HistoryMin float64
+	Special    []SpecialDay // days that Options.Holidays changed, by time
 }
 
 // A ModelScore is what the backtests say of one model of the pool.
@@ -75,6 +79,15 @@ func (f *Forecast) At(h int) time.Time { return f.Series.At(len(f.Series.Values)
 
 // New forecasts one series. The error wraps ErrTooShort or ErrHorizon.
 func New(s Series, o Options) (*Forecast, error) {
+	const day = 24 * time.Hour
+	if o.Holidays != nil && s.Step > 0 && s.Step <= day && day%s.Step == 0 {
+		return withCalendar(s, o)
+	}
+	return plain(s, o)
+}
+
+// plain forecasts one series without a calendar.
+func plain(s Series, o Options) (*Forecast, error) {
 	f := &Forecast{Series: s}
 	values := trimLeading(s.Values)
 	known := s.known()

@@ -149,6 +149,7 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 // modelFlags are the flags that shape a forecast.
 type modelFlags struct {
 	horizon, season, levels string
+	holidays                string
 	floor                   float64
 	jobs                    int
 	strict                  bool
@@ -160,6 +161,7 @@ func (f *modelFlags) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.season, "season", "auto", "seasonal periods in steps, as 24,168; auto; or none")
 	flags.StringVar(&f.levels, "levels", "80,95", "intervals in percent")
 	flags.Float64Var(&f.floor, "floor", math.Inf(-1), "least value (default 0 for a history that is nowhere negative)")
+	flags.StringVar(&f.holidays, "holidays", "", "CN, or a YAML file of holidays and make-up working days")
 	flags.IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "series worked on at a time; the result is the same")
 	flags.BoolVar(&f.strict, "strict", false, "exit 3 when a series cannot be forecast")
 }
@@ -256,6 +258,10 @@ func (f *modelFlags) forecastAll(ctx context.Context, s *cli.IO, series []foreca
 	if _, err := f.options(0); err != nil && !strings.Contains(err.Error(), "span") {
 		return nil, nil, err
 	}
+	calendar, err := f.calendar()
+	if err != nil {
+		return nil, nil, err
+	}
 	out := make([]*forecast.Forecast, len(series))
 	failed := make([]error, len(series))
 	progress := cli.NewProgress(s, "forecast")
@@ -270,6 +276,7 @@ func (f *modelFlags) forecastAll(ctx context.Context, s *cli.IO, series []foreca
 				}
 				o, err := f.options(series[i].Step)
 				if err == nil {
+					o.Holidays = calendar
 					out[i], err = forecast.New(series[i], o)
 				}
 				failed[i] = err
@@ -299,6 +306,7 @@ func (f *modelFlags) forecastAll(ctx context.Context, s *cli.IO, series []foreca
 		}
 		kept = append(kept, v)
 	}
+	warnings = append(warnings, holidayWarnings(kept)...)
 	if len(kept) == 0 {
 		return nil, warnings, cli.Usagef("nothing to forecast").WithCause(first).WithHint("give at least 3 values for each series")
 	}

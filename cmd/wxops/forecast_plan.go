@@ -216,18 +216,28 @@ step that takes it back. --to writes it for the system that carries it out.`,
 	return cmd
 }
 
+// makePlans plans each service; one that cannot be planned becomes a warning,
+// unless there is no other.
 func makePlans(forecasts []*forecast.Forecast, o forecast.PlanOptions) ([]forecast.ServicePlan, []forecast.Warning, error) {
 	var plans []forecast.ServicePlan
 	var warnings []forecast.Warning
+	var first error
 	for _, f := range forecasts {
 		p, err := forecast.MakePlan(f, o)
 		if err != nil {
-			return nil, nil, cli.Usagef("no plan for %q", f.Series.Name).WithCause(err).WithHint("wxops forecast plan --help")
+			if first == nil {
+				first = cli.Usagef("no plan for %q", f.Series.Name).WithCause(err).WithHint("wxops forecast plan --help")
+			}
+			warnings = append(warnings, forecast.Warning{Series: f.Series.Name, Kind: "series", Text: "left out: " + err.Error()})
+			continue
 		}
 		for _, n := range p.Notes {
 			warnings = append(warnings, forecast.Warning{Series: p.Service, Kind: "plan", Text: n})
 		}
 		plans = append(plans, p)
+	}
+	if len(plans) == 0 {
+		return nil, nil, first
 	}
 	return plans, warnings, nil
 }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/wxops/wxops/forecast"
+	"github.com/wxops/wxops/internal/cli"
+)
+
+// calendar returns the calendar that --holidays names, nil for none.
+func (f *modelFlags) calendar() (*forecast.Calendar, error) {
+	switch f.holidays {
+	case "":
+		return nil, nil
+	case "CN":
+		return forecast.China(), nil
+	}
+	text, err := os.ReadFile(f.holidays)
+	if err != nil {
+		return nil, cli.Failf("--holidays: cannot read %q", f.holidays).WithCause(err).WithHint("--holidays CN, or a YAML file")
+	}
+	c, err := forecast.ReadCalendar(bytes.NewReader(text))
+	if err != nil {
+		return nil, cli.Usagef("--holidays %q", f.holidays).WithCause(err).WithHint("holidays: [{name: Fair, from: 2026-10-01, to: 2026-10-03, before: 1, after: 1}]")
+	}
+	return c, nil
+}
+
+// holidayWarnings name, once for all series, the holidays that are not announced.
+func holidayWarnings(forecasts []*forecast.Forecast) []forecast.Warning {
+	var out []forecast.Warning
+	told := map[string]bool{}
+	for _, f := range forecasts {
+		for _, d := range f.Special {
+			name := fmt.Sprintf("%s %d", d.Name, d.Date.Year())
+			if !d.Expected || d.Kind != forecast.Holiday || told[name] {
+				continue
+			}
+			told[name] = true
+			out = append(out, forecast.Warning{Kind: "holiday", Text: name + " is not announced yet; its usual days are taken, without make-up working days, and wider intervals"})
+		}
+	}
+	return out
+}
+
+// explainHolidays lists what the calendar changed.
+func explainHolidays(s *cli.IO, f *forecast.Forecast) {
+	for _, d := range f.Special {
+		like := map[forecast.DayKind]string{forecast.Holiday: "a weekend day", forecast.Working: "a working day"}[d.Kind]
+		if like == "" {
+			like = "itself"
+		}
+		fmt.Fprintf(s.Out, "calendar   %s %s, %s: %.2f of %s, seen %d times before\n", d.Date.Format("2006-01-02"), d.Name, d.Kind, d.Ratio, like, d.Seen)
+	}
+}
