@@ -133,7 +133,7 @@ var candidates = func() []float64 {
 // ceilings are the utilizations of the CPU at saturation that are tried.
 var ceilings = func() []float64 {
 	c := []float64{1}
-	for v := 0.98; v > 0.1; v *= 0.98 {
+	for v := 0.98; v > 0.002; v *= 0.98 {
 		c = append(c, v)
 	}
 	return c
@@ -203,16 +203,18 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, b
 	return out
 }
 
-// cpuLikelihood marginalizes over the utilization at saturation: two times in
-// five the CPU is the limit, else it is anything between 0.1 and 1. Believing
-// in the CPU more often made ramps overshoot at services that wait for others.
+// cpuLikelihood marginalizes over the utilization at saturation: with 0.55 the
+// CPU is the limit, else it is anything down to 0.002: two times in three
+// evenly, else evenly in the logarithm, as of services that hardly compute.
+// Believing in the CPU more often made ramps overshoot at services that wait for
+// others.
 func cpuLikelihood(cpu line, k float64) (log, ceiling float64) {
 	sd := math.Sqrt(cpu.cov[1][1] + math.Pow(0.003*cpu.coef[1], 2))
 	sum, mean := 0.0, 0.0
 	for i, c := range ceilings {
-		p := 0.4
+		p := 0.55
 		if i > 0 {
-			p = 0.6 * c * 0.02 / 0.9
+			p = 0.3*c*0.02 + 0.15/float64(len(ceilings)-1)
 		}
 		z := (cpu.coef[1] - c/k) / sd
 		l := p * math.Exp(-math.Min(z*z/2, 300))

@@ -2,6 +2,8 @@ package stress
 
 import (
 	"math"
+
+	"gonum.org/v1/gonum/mathext"
 )
 
 // A model is a queue G/G/k whose workers may slow each other down: the service
@@ -146,27 +148,14 @@ func (m model) capacity(bound, miss float64) float64 {
 }
 
 // erlangC is the chance of waiting in M/M/k with a busy workers on average,
-// k >= 1, for real k by interpolation of the logarithm between integers.
+// 0 < a and 1 <= k, for real k by Erlang's loss formula as a Poisson probability
+// over its cumulative one: Jagerman, Bell System Technical Journal 53, 1974.
 func erlangC(k, a float64) float64 {
 	if a >= k {
 		return 1
 	}
-	if k > 600 {
-		return math.Pow(a/k, math.Sqrt(2*(k+1))-1)
-	}
-	lo := math.Floor(k)
-	at := func(n float64) float64 {
-		x := a * n / k // same utilization
-		b := 1.0
-		for i := 1.0; i <= n; i++ {
-			b = x * b / (i + x*b)
-		}
-		rho := x / n
-		return b / (1 - rho + rho*b)
-	}
-	c := at(lo)
-	if f := k - lo; f > 0 {
-		c = math.Exp((1-f)*math.Log(c) + f*math.Log(at(lo+1)))
-	}
-	return c
+	lg, _ := math.Lgamma(k + 1)
+	b := math.Exp(k*math.Log(a)-a-lg) / mathext.GammaIncRegComp(k+1, a)
+	rho := a / k
+	return b / (1 - rho + rho*b)
 }
