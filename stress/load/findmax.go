@@ -42,7 +42,6 @@ type search struct {
 	o         Options
 	begin     time.Time
 	limits    []limit
-	bounds    []float64 // of the limits, seconds
 	rehearsal rehearsal
 	idle      float64 // requests under way at saturation when nobody waits
 
