@@ -33,16 +33,13 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 		return cli.Usagef("--since %s holds no step of %s; a step is at least 1s", f.since, step).WithHint("--since 672h --step 1h")
 	}
 	end := time.Now().UTC().Truncate(step)
-	start := end.Add(-f.since)
+	start := end.Add(-f.since.Truncate(step))
 	progress := cli.NewProgress(s, "query")
 	defer progress.Done()
-	piece := step * pointsPerQuery
-	pieces := int((f.since + piece - 1) / piece)
-	for i, from := 0, start; !from.After(end); i, from = i+1, from.Add(piece) {
-		to := from.Add(piece - step)
-		if to.After(end) {
-			to = end
-		}
+	points := int(f.since/step) + 1
+	for done := 0; done < points; {
+		n := min(pointsPerQuery, points-done)
+		from, to := start.Add(time.Duration(done)*step), start.Add(time.Duration(done+n-1)*step)
 		query := url.Values{
 			"query": {f.query}, "start": {stampSeconds(from)}, "end": {stampSeconds(to)},
 			"step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},
@@ -54,7 +51,8 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 		if err := in.Add(f.prometheus, bytes.NewReader(body)); err != nil {
 			return cli.Usagef("the query has no usable answer").WithCause(err).WithHint("try the query in the server's own page")
 		}
-		progress.Update(i+1, pieces)
+		done += n
+		progress.Update(done, points)
 	}
 	return nil
 }
