@@ -75,6 +75,9 @@ func (f *sliceFlags) spec() (*cgroupctl.Spec, error) {
 			return nil, cli.Usagef("read slices %q", f.file).WithCause(err).WithHint("name the file with -f")
 		}
 		defer file.Close()
+		if st, err := file.Stat(); err == nil && st.IsDir() {
+			return nil, cli.Usagef("read slices %q: it is a folder", f.file).WithHint("name the file with -f")
+		}
 		in = file
 	}
 	spec, err := cgroupctl.ReadSpec(in)
@@ -98,6 +101,14 @@ func (f *sliceFlags) tree() (*cgroupctl.Tree, error) {
 		return nil, sliceError(f.file, err)
 	}
 	return tree, nil
+}
+
+// treeFor is tree for a verb that prints a document.
+func (f *sliceFlags) treeFor(out *cli.Output) (*cgroupctl.Tree, error) {
+	if err := out.Check(); err != nil {
+		return nil, err
+	}
+	return f.tree()
 }
 
 // sliceError gives an error of the package its exit code and its hint.
@@ -143,10 +154,7 @@ func (f *sliceFlags) plan() *cobra.Command {
   wxops slice plan -f slices.yaml && echo in place`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := out.Check(); err != nil {
-				return err
-			}
-			tree, err := f.tree()
+			tree, err := f.treeFor(&out)
 			if err != nil {
 				return err
 			}
@@ -204,13 +212,10 @@ cgroup v2 would kill for it. Exit code 2 is a bad file, 3 a refusal.`,
   wxops slice apply -f slices.yaml && wxops slice plan -f slices.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.Check(); err != nil {
-				return err
-			}
 			if o.Reclaim < 0 {
 				return cli.Usagef("--reclaim %s is negative", o.Reclaim).WithHint("--reclaim 10s")
 			}
-			tree, err := f.tree()
+			tree, err := f.treeFor(&out)
 			if err != nil {
 				return err
 			}
@@ -237,10 +242,7 @@ func (f *sliceFlags) ls() *cobra.Command {
   wxops slice ls -f slices.yaml -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := out.Check(); err != nil {
-				return err
-			}
-			tree, err := f.tree()
+			tree, err := f.treeFor(&out)
 			if err != nil {
 				return err
 			}
@@ -285,10 +287,7 @@ func (f *sliceFlags) show() *cobra.Command {
   wxops slice show -f slices.yaml checkout -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := out.Check(); err != nil {
-				return err
-			}
-			tree, err := f.tree()
+			tree, err := f.treeFor(&out)
 			if err != nil {
 				return err
 			}
@@ -437,6 +436,9 @@ that holds the parent, --kill kills them. Folders that wxops did not make stay.`
   wxops slice rm -f slices.yaml checkout --evacuate
   wxops slice rm -f slices.yaml --kill`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if i := slices.IndexFunc(args, func(name string) bool { return strings.Contains(name, "/") }); i >= 0 {
+				return cli.Usagef("slice %q has a slash; slices are not nested", args[i]).WithHint("wxops slice ls -f %s", f.file)
+			}
 			tree, err := f.tree()
 			if err != nil {
 				return err
@@ -496,10 +498,7 @@ code 1 says that something has strayed.`,
   wxops slice drift -f slices.yaml || wxops slice apply -f slices.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := out.Check(); err != nil {
-				return err
-			}
-			tree, err := f.tree()
+			tree, err := f.treeFor(&out)
 			if err != nil {
 				return err
 			}

@@ -181,10 +181,7 @@ func (f *sliceFlags) offlineStatus() *cobra.Command {
   wxops slice offline status -f slices.yaml -o yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := out.Check(); err != nil {
-				return err
-			}
-			tree, err := f.tree()
+			tree, err := f.treeFor(&out)
 			if err != nil {
 				return err
 			}

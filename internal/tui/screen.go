@@ -4,8 +4,8 @@
 // A [Screen] reads snapshots ten times a second and never waits for the test
 // nor makes it wait; its keys hold, back off and abort, and none raises load.
 // [Plain] turns the same snapshots into one line per step and decision, and
-// [Summary] is what stays when the test is over. Nothing else in wxops imports
-// bubbletea or lipgloss.
+// [Summary] is what stays when the test is over. A [TableScreen] is a live table
+// of anything else. Nothing else in wxops imports bubbletea or lipgloss.
 //
 //	screen := tui.Screen{Title: "wxops stress demo", Snapshot: run.Snapshot, Command: run.Command, Abort: cancel}
 //	err := screen.Run(ctx, os.Stdin, os.Stdout)
