@@ -86,6 +86,27 @@ func TestSliceRefusalsOnThisMachine(t *testing.T) {
 		t.Errorf("after the end the terminal shows\n%s", last)
 	}
 
+	// drift names a process that matches and runs outside; attach brings it in.
+	mark := fmt.Sprintf("1000.%d", os.Getpid())
+	matched := file("matched.yaml", "online: [{name: web, shape: 100m64M, ceiling: 1.0, match: '^sleep "+mark+"$'}]\n")
+	sleeper := exec.Command("sleep", mark)
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() }()
+	pid := fmt.Sprint(sleeper.Process.Pid)
+	want(0, "writes made", "apply", "-f", matched) // the mark holds a hash of the wish
+	want(1, "PID "+pid, "drift", "-f", matched)
+	want(0, "1 processes inside", "attach", "-f", matched, "web", "--match", "^sleep "+mark+"$")
+	want(0, "no drift", "drift", "-f", matched)
+	want(3, "slice web is busy: PID "+pid, "rm", "-f", matched)
+	want(0, "nothing to remove", "gc", "-f", file("none.yaml", ""))
+	want(0, "removed", "rm", "-f", matched, "--kill")
+	want(0, "writes made", "apply", "-f", good)
+	want(0, "/web\n", "gc", "-f", file("none.yaml", ""))
+	want(1, "mkdir", "plan", "-f", good)
+	want(0, "writes made", "apply", "-f", good)
+
 	// Groups that somebody else made, below a slice and in the place of the
 	// parent, stay. Under systemd slices lie elsewhere, as units.
 	made := folders()
