@@ -111,6 +111,16 @@ func (f *sliceFlags) treeFor(out *cli.Output) (*cgroupctl.Tree, error) {
 	return f.tree()
 }
 
+// usage reads what every slice uses, for a verb that prints it.
+func (f *sliceFlags) usage(out *cli.Output) ([]cgroupctl.Usage, error) {
+	tree, err := f.treeFor(out)
+	if err != nil {
+		return nil, err
+	}
+	all, err := tree.Usage()
+	return all, sliceError(f.file, err)
+}
+
 // sliceError gives an error of the package its exit code and its hint.
 func sliceError(where string, err error) error {
 	var e *cgroupctl.Error
@@ -242,13 +252,9 @@ func (f *sliceFlags) ls() *cobra.Command {
   wxops slice ls -f slices.yaml -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			tree, err := f.treeFor(&out)
+			all, err := f.usage(&out)
 			if err != nil {
 				return err
-			}
-			all, err := tree.Usage()
-			if err != nil {
-				return sliceError(f.file, err)
 			}
 			return f.document(&out, kindSlices, time.Now(), nil, sliceList{all}, func() *cli.Table { return usageTable(all) })
 		},
@@ -287,13 +293,9 @@ func (f *sliceFlags) show() *cobra.Command {
   wxops slice show -f slices.yaml checkout -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			tree, err := f.treeFor(&out)
+			all, err := f.usage(&out)
 			if err != nil {
 				return err
-			}
-			all, err := tree.Usage()
-			if err != nil {
-				return sliceError(f.file, err)
 			}
 			i := slices.IndexFunc(all, func(u cgroupctl.Usage) bool { return u.Name == args[0] })
 			if i < 0 {
