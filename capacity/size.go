@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // tight is the utilization that instances may reach while some are missing:
@@ -22,13 +23,14 @@ var (
 // Needs say what a fleet must withstand. The zero value of an optional field
 // leaves its rule out.
 type Needs struct {
-	Demand         float64 // requests per second, not negative
-	Target         float64 // everyday utilization, load / measured capacity, in (0, 1]
-	Imbalance      float64 // load of the busiest instance / mean load, at least 1; 0 means 1
-	Spares         int     // instances that may be missing at once
-	Zones          int     // zones of which one may be lost; at least 2
-	MaxUnavailable float64 // share of instances that a rolling update stops at a time, in (0, 1)
-	Floor          int     // never fewer
+	Demand         float64  // requests per second, not negative
+	Target         float64  // everyday utilization, load / measured capacity, in (0, 1]
+	Imbalance      float64  // load of the busiest instance / mean load, at least 1; 0 means 1
+	Spares         int      // instances that may be missing at once
+	Zones          int      // zones of which one may be lost; at least 2
+	MaxUnavailable float64  // share of instances that a rolling update stops at a time, in (0, 1)
+	Floor          int      // never fewer
+	Asked          []string // rules that count with a number of 0 too: spares, rolling
 }
 
 // A Rule is one reason for a number of instances.
@@ -87,13 +89,13 @@ func Size(perSecond float64, n Needs) (Sizing, error) {
 		}
 	}
 	add("load", ceil(d/(n.Target*perSecond)), "ceil(%g x %g / (%g x %g))", n.Demand, n.Imbalance, n.Target, perSecond)
-	if n.Spares > 0 {
+	if n.Spares > 0 || slices.Contains(n.Asked, "spares") {
 		add("spares", f+n.Spares, "ceil(%g x %g / (%g x %g)) + %d", n.Demand, n.Imbalance, tight, perSecond, n.Spares)
 	}
 	if n.Zones > 0 {
 		add("zone", n.Zones*ceil(d/(tight*perSecond*float64(n.Zones-1))), "%d x ceil(%g x %g / (%g x %g x %d))", n.Zones, n.Demand, n.Imbalance, tight, perSecond, n.Zones-1)
 	}
-	if n.MaxUnavailable > 0 {
+	if n.MaxUnavailable > 0 || slices.Contains(n.Asked, "rolling") {
 		add("rolling", ceil(float64(f)/(1-n.MaxUnavailable)), "ceil(%d / (1 - %g))", f, n.MaxUnavailable)
 	}
 	add("floor", n.Floor, "%d", n.Floor)

@@ -297,6 +297,17 @@ end of the capacity's interval. Utilization means load / measured capacity.`,
 			if zones := cmd.Flag("zones"); zones.Changed && needs.Zones < 2 {
 				return cli.Usagef("--zones %d is outside [2, inf)", needs.Zones).WithHint("--zones 3")
 			}
+			if !(needs.Imbalance >= 1) {
+				return cli.Usagef("--imbalance %g is outside [1, inf)", needs.Imbalance).WithHint("--imbalance 1.2")
+			}
+			if !(needs.Demand >= 0) {
+				return cli.Usagef("--demand %g is outside [0, inf)", needs.Demand).WithHint("--demand 12000")
+			}
+			for flag, rule := range map[string]string{"spares": "spares", "max-unavailable": "rolling"} {
+				if cmd.Flag(flag).Changed {
+					needs.Asked = append(needs.Asked, rule)
+				}
+			}
 			curve, input, err := readCurve(s, curvePath)
 			if err != nil {
 				return err
