@@ -75,10 +75,10 @@ const (
 const (
 	baselineTime = 4 * time.Second // enough for the service time to 2 % at some hundred requests per second
 	holdTime     = 4 * time.Second // near the estimate, before it is believed
-	caution      = 1.12            // the same while the estimate is vague
-	probing      = 1.08            // the same while the estimate is refuted by what was held
 	growth       = 1.25            // highest growth per second
 	groping      = 1.08            // the same above the cautious part of the estimate
+	caution      = 1.12            // the same while the estimate is vague
+	probing      = 1.08            // the same while the estimate is refuted by what was held
 	leap         = 2               // highest growth per window
 	backOff      = 0.4             // of the rate stays when the backlog is far over its limit
 	tolerance    = 1.35            // times the limit is as much backlog as is watched
@@ -111,10 +111,12 @@ func (c *Controller) Command(cmd Command) Decision {
 	switch cmd {
 	case CommandHold:
 		c.paused = true
+		c.plateau, c.probe = 0, 0
 	case CommandResume:
 		c.paused = false
 	case CommandBackOff:
 		c.paused = true
+		c.plateau, c.probe = 0, 0
 		c.target = math.Max(c.base, c.target*0.8)
 	}
 	d := c.last
@@ -144,7 +146,7 @@ func (c *Controller) Step(s Sample) Decision {
 // ends. Quantities that a fast reading has not are NaN.
 func (c *Controller) Watch(s Sample) (Decision, bool) {
 	c.gaps.add(s, c.changed+c.cfg.Lag)
-	if s.Window > 2*guardPeriod && c.phase != PhaseBaseline {
+	if s.Window > 3*guardPeriod/2 && c.phase != PhaseBaseline {
 		// Not even the guard was let run: the machine stood still.
 		c.stalled, c.asleep = true, true
 		c.pauses++
@@ -202,6 +204,9 @@ func (c *Controller) wanted() float64 {
 		sum += a.p
 	}
 	sat := m.saturation()
+	if c.cfg.MaxRate > 0 && c.cfg.MaxRate < sat {
+		return 0 // out of reach
+	}
 	backlog := math.Min(0.6*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
 	seen := 0.7 * 0.005 * backlog // relative, on average over the probe
 	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*plateauTime.Seconds()/math.Max(0.1, m.cs2)) < 2.5 {
@@ -469,6 +474,7 @@ func (c *Controller) decide(s Sample) Decision {
 	limit := usual + 6*c.cfg.Lag
 	wanted := c.wanted()
 	switch {
+	case c.post.coarse:
 	case c.post.degraded > hinted, c.post.degraded > 1.5*slowDownPrior && wanted > 0:
 		limit *= 2
 	case c.post.degraded > open && wanted > 0:
@@ -477,6 +483,7 @@ func (c *Controller) decide(s Sample) Decision {
 	if c.cfg.Window > 2*time.Second {
 		limit = 0 // a window is long enough
 	}
+	limit = min(limit, c.cfg.MaxDuration)
 	// The budget is that of the whole test, with the requests still to come.
 	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
 	// Without the waits of every request the saturation is not known well
@@ -491,7 +498,7 @@ func (c *Controller) decide(s Sample) Decision {
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
 	case c.capped >= 3, c.short >= 5:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
-	case wanted > 0 && c.post.degraded > open && c.calm >= 2*time.Second && c.near >= holdTime && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
+	case wanted > 0 && !c.paused && c.post.degraded > open && c.calm >= 2*time.Second && c.near >= holdTime && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
 		c.probe, c.plateau, c.calm = wanted, int(plateauTime/guardPeriod), 0
 		return c.decision("looking what a backlog does to the service")
 	case c.near >= holdTime && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:

@@ -183,7 +183,7 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, b
 			continue
 		}
 		for _, svc := range []line{constant, contended} {
-			if svc.coef[1] < 0 || svc.log < math.Max(constant.log, contended.log)-6 {
+			if !(svc.coef[0] > 0) || svc.coef[1] < 0 || svc.log < math.Max(constant.log, contended.log)-6 {
 				continue
 			}
 			// The service time with all workers busy and its error.

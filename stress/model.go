@@ -148,11 +148,14 @@ func (m model) capacity(bound, miss float64) float64 {
 }
 
 // erlangC is the chance of waiting in M/M/k with a busy workers on average,
-// 0 < a and 1 <= k, for real k by Erlang's loss formula as a Poisson probability
+// 1 <= k, for real k by Erlang's loss formula as a Poisson probability
 // over its cumulative one: Jagerman, Bell System Technical Journal 53, 1974.
 func erlangC(k, a float64) float64 {
-	if a >= k {
+	switch {
+	case a >= k:
 		return 1
+	case !(a > 0):
+		return 0
 	}
 	lg, _ := math.Lgamma(k + 1)
 	b := math.Exp(k*math.Log(a)-a-lg) / mathext.GammaIncRegComp(k+1, a)

@@ -188,6 +188,11 @@ func FuzzReplay(f *testing.F) {
 	f.Add([]byte(`{"kind":"header","schema":"wxops/runlog/v1","config":{"objective":"p99<100ms"}}
 {"kind":"step","sample":{"end_nanoseconds":1000000000,"window_nanoseconds":1000000000,"offered_per_second":100,"throughput_per_second":100,"mean_seconds":0.01}}`))
 	f.Add([]byte(`{"kind":"watch"}`))
+	// Signals that contradict each other: the wait is longer than the response.
+	f.Add([]byte(`{"kind":"header","schema":"wxops/runlog/v1","config":{"objective":"p99<100ms"}}
+{"kind":"step","sample":{"end_nanoseconds":1000000000,"window_nanoseconds":1000000000,"offered_per_second":200,"throughput_per_second":200,"mean_seconds":0.02,"queue_wait_seconds":0.001}}
+{"kind":"step","sample":{"end_nanoseconds":2000000000,"window_nanoseconds":1000000000,"offered_per_second":200,"throughput_per_second":200,"mean_seconds":0.01,"queue_wait_seconds":0.05}}
+{"kind":"step","sample":{"end_nanoseconds":3000000000,"window_nanoseconds":1000000000,"offered_per_second":200,"throughput_per_second":200,"mean_seconds":0.01,"queue_wait_seconds":0.2}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 4096 {
 			return

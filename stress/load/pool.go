@@ -61,8 +61,9 @@ func (w *worker) again(r *request) {
 }
 
 // lose closes c and fails what was in flight on it. A request without side
-// effects that met the end of an idle connection is sent again once, as any
-// client does (RFC 9110, 9.2.2): the server may close between two requests.
+// effects that met the end of an idle connection is sent again, as any client
+// does (RFC 9110, 9.2.2): the server may close between two requests. It may meet
+// one such connection after the other, but each of them only once.
 func (w *worker) lose(c *conn, kind Failure) {
 	w.shut(c)
 	if c.h2 != nil {
@@ -71,7 +72,7 @@ func (w *worker) lose(c *conn, kind Failure) {
 		return
 	}
 	if r := &c.req; r.flying {
-		if kind == Closed && c.answers > 0 && !r.retried && w.cfg.targets[r.target].safe {
+		if kind == Closed && c.answers > 0 && w.cfg.targets[r.target].safe {
 			w.again(r)
 		} else {
 			w.failed(r, kind)
