@@ -73,7 +73,7 @@ func (t *Tree) Apply(ctx context.Context, o ApplyOptions) (*Plan, error) {
 		}
 		switch skipped, err := t.carryOut(c); {
 		case err != nil:
-			return done, t.denied(fmt.Sprintf("%s %s", c.Op, c.Path), path.Dir(c.Path), err)
+			return done, t.denied(fmt.Sprintf("%s %s", c.Op, c.Path), c.Path, err)
 		case skipped:
 			done.Warnings = append(done.Warnings, fmt.Sprintf("%s: this kernel has no such file; left out", c.Path))
 		default:

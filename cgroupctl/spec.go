@@ -152,8 +152,8 @@ func ReadSpec(r io.Reader) (*Spec, error) {
 }
 
 var (
-	yamlUnknown = regexp.MustCompile(`line (\d+): field (\S+) not found in type \S+`)
-	yamlType    = regexp.MustCompile(`line (\d+): cannot unmarshal \S+ (.*) into \S+`)
+	yamlUnknown = regexp.MustCompile(`line (\d+): field (\S+) not found in type .*`)
+	yamlType    = regexp.MustCompile(`line (\d+): cannot unmarshal \S+ (.*) into .*`)
 )
 
 // plainYAML takes the names of Go types out of the decoder's message.
