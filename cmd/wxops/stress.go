@@ -10,9 +10,11 @@ func newStress(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stress",
 		Short: "Find out what a service can carry",
-		Example: `  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
-  wxops stress load http://127.0.0.1:8080/ -c 64 -d 5s
-  wxops stress load http://127.0.0.1:8080/ -r 100 --threshold 'p99<200ms'`,
+		Example: `  wxops stress demo
+  wxops stress shift checkout/a --slo 'p99<50ms' \
+      --names 'haproxy:unix:/run/haproxy.sock?backend=checkout'
+  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
+  wxops stress restore`,
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RequireSubcommand,
 	}
