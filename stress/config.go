@@ -16,10 +16,6 @@ type Config struct {
 	// of the response time.
 	Objective capacity.Objective
 
-	// BaseRate is the offered load of the instance before the test, requests
-	// per second. 0: taken from the baseline windows.
-	BaseRate float64
-
 	// MaxRate is the highest offered load that the test can reach or is
 	// allowed to reach, requests per second. 0: no such limit is known.
 	MaxRate float64
@@ -37,21 +33,30 @@ type Config struct {
 	// Lag is the time until a new weight takes effect. 0: at once.
 	Lag time.Duration
 
-	// Workers is the number of requests that the instance works on at once.
-	// 0: not known, it is estimated.
-	Workers int
-
-	// ArrivalCV is the coefficient of variation of the times between arrivals
-	// at the instance: 1 for Poisson, less behind a round robin, more for
-	// bursts. 0: estimated from the offered load of the fast readings.
-	ArrivalCV float64
-
-	// RoundRobin says that a balancer deals the requests of the service out in
-	// turn, so that a share p of a Poisson stream arrives with a squared
-	// coefficient of variation near p. It needs Sample.Share and is used when
-	// ArrivalCV is 0.
-	RoundRobin bool
+	// Balance says how requests of the service come to the instance. The zero
+	// value lets the counts of the guard readings decide.
+	Balance Balance
 }
+
+// A Balance says how a balancer chooses the instance for a request. The more
+// evenly requests come, the more of them an instance can carry.
+type Balance string
+
+// The ways to balance that make a difference.
+const (
+	// BalanceUnknown is judged from the counts of the guard readings. It is
+	// right for every way not named here, such as least connections.
+	BalanceUnknown Balance = ""
+
+	// BalanceTurn deals requests out in turn by weight, as round robin does: a
+	// share p of a Poisson stream arrives with a squared coefficient of
+	// variation near p. It needs Sample.Share and Sample.Total.
+	BalanceTurn Balance = "turn"
+
+	// BalanceChance chooses for each request apart from the others, at random
+	// or by a hash of it: a share of a Poisson stream is one itself.
+	BalanceChance Balance = "chance"
+)
 
 // withDefaults fills in the documented defaults.
 func (c Config) withDefaults() Config {
@@ -76,18 +81,14 @@ func (c Config) Check() error {
 		return errors.New("the objective bounds no quantile of the response time; write one, as in p99<50ms")
 	case !(t.Bound > 0):
 		return fmt.Errorf("the bound %v s of the objective is not positive", t.Bound)
-	case bad(c.BaseRate):
-		return fmt.Errorf("base rate %v is not a rate", c.BaseRate)
 	case bad(c.MaxRate):
 		return fmt.Errorf("highest rate %v is not a rate", c.MaxRate)
 	case !(c.ErrorBudget >= 0 && c.ErrorBudget < 1):
 		return fmt.Errorf("error budget %v is outside [0, 1)", c.ErrorBudget)
 	case c.Window < 0 || c.Lag < 0 || c.MaxDuration < 0:
 		return errors.New("a negative duration")
-	case c.Workers < 0:
-		return fmt.Errorf("%d workers", c.Workers)
-	case bad(c.ArrivalCV):
-		return fmt.Errorf("arrival variation %v is negative or not a number", c.ArrivalCV)
+	case c.Balance != BalanceUnknown && c.Balance != BalanceTurn && c.Balance != BalanceChance:
+		return fmt.Errorf("balance %q is none of %q, %q and %q (not known)", c.Balance, BalanceTurn, BalanceChance, BalanceUnknown)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ const (
 // [Config.Check].
 func NewController(cfg Config) *Controller {
 	cfg = cfg.withDefaults()
-	c := &Controller{cfg: cfg, phase: PhaseBaseline, target: cfg.BaseRate, est: Estimate{LimitedBy: "unknown", CPUCeiling: math.NaN()}}
+	c := &Controller{cfg: cfg, phase: PhaseBaseline, est: Estimate{LimitedBy: "unknown", CPUCeiling: math.NaN()}}
 	c.bound, c.miss = cfg.bound()
 	return c
 }
@@ -146,8 +146,8 @@ func (c *Controller) Step(s Sample) Decision {
 // ends. Quantities that a fast reading has not are NaN.
 func (c *Controller) Watch(s Sample) (Decision, bool) {
 	c.gaps.add(s, c.changed+c.cfg.Lag)
-	if s.Window > 3*guardPeriod/2 && c.phase != PhaseBaseline {
-		// Not even the guard was let run: the machine stood still.
+	if (s.Frozen > 0 || s.Window > 3*guardPeriod/2) && c.phase != PhaseBaseline {
+		// Not even the observer was let run: the machine stood still.
 		c.stalled, c.asleep = true, true
 		c.pauses++
 	}
@@ -291,13 +291,13 @@ func (c *Controller) learn(s Sample) {
 		c.hist.add(s.Buckets)
 	}
 	before := c.post
-	c.post = fit(c.windows, c.surges.spans, c.hist.service(), c.arrivals(s), c.cfg.Workers, c.bound, c.miss, c.post.best)
+	c.post = fit(c.windows, c.surges.spans, c.hist.service(), c.arrivals(s), c.bound, c.miss, c.post.best)
 	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
 		// No model explains the windows; what was known before still holds.
 		c.post = before
 		c.post.spread = math.Max(c.post.spread, 0.5)
 	}
-	if p, b := c.gaps.pairs, c.post.best; c.cfg.ArrivalCV == 0 && !c.cfg.RoundRobin && p > 4 && math.Abs(b.ca2-1) > 0.3 {
+	if p, b := c.gaps.pairs, c.post.best; c.cfg.Balance == BalanceUnknown && p > 4 && math.Abs(b.ca2-1) > 0.3 {
 		// What the error of the estimated variability of arrivals moves.
 		moved := (1 - c.post.mean/b.saturation()) * b.ca2 * math.Sqrt(2/p) / (b.ca2 + b.cs2)
 		c.post.low *= math.Exp(-1.96 * moved)
@@ -411,9 +411,7 @@ func (c *Controller) spread(w *window, s Sample) {
 // arrivals returns the squared coefficient of variation of the arrivals.
 func (c *Controller) arrivals(s Sample) float64 {
 	switch {
-	case c.cfg.ArrivalCV > 0:
-		return c.cfg.ArrivalCV * c.cfg.ArrivalCV
-	case c.cfg.RoundRobin && s.Total > 0:
+	case c.cfg.Balance == BalanceTurn && s.Total > 0:
 		return math.Min(1, math.Max(s.Share, c.est.PerSecond/s.Total))
 	default:
 		return c.gaps.scv()

@@ -155,9 +155,9 @@ var normals = func() []atom {
 }()
 
 // fit weighs the models by the windows and by the spans under backlog. service is the distribution of the
-// service time with mean 1, ca2 the variability of the arrivals, workers the
-// known number of workers or 0, prior the best model before this window.
-func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, bound, miss float64, prior model) posterior {
+// service time with mean 1, ca2 the variability of the arrivals, prior the best
+// model before this window.
+func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss float64, prior model) posterior {
 	cs2, shorter := variance(service), overlap(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
 	out := posterior{degrade: degraded.coef[2] / degraded.coef[0]}
@@ -167,9 +167,6 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, workers int, b
 	var options []option
 	top := math.Inf(-1)
 	for _, k := range candidates {
-		if workers > 0 && k != float64(workers) {
-			continue
-		}
 		o := option{k, -math.Log(k), math.NaN()}
 		if cpuKnown {
 			l, ceiling := cpuLikelihood(cpu, k)

@@ -64,7 +64,10 @@ func (sc Scenario) objectiveOf() capacity.Objective {
 
 // config is what the method is told.
 func (sc Scenario) config() Config {
-	c := Config{Objective: sc.objectiveOf(), Window: sc.window, Lag: sc.lag, MaxDuration: 60 * time.Second, RoundRobin: sc.arrivals.robin}
+	c := Config{Objective: sc.objectiveOf(), Window: sc.window, Lag: sc.lag, MaxDuration: 60 * time.Second}
+	if sc.arrivals.robin {
+		c.Balance = BalanceTurn
+	}
 	if sc.reach > 0 {
 		c.MaxRate = sc.reach * sc.Truth
 	}

@@ -16,7 +16,7 @@ import (
 // Options are what a [Runner] needs. Fields without a default are required.
 type Options struct {
 	Instance string // service/instance
-	Config   Config // BaseRate and MaxRate are filled in from the first window
+	Config   Config // MaxRate is filled in from the first window
 	Lever    Lever
 
 	// Sources are read once a window, Guards five times a second. They are

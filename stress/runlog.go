@@ -235,6 +235,7 @@ type sampleJSON struct {
 	End        int64       `json:"end_nanoseconds"`
 	Window     int64       `json:"window_nanoseconds"`
 	Age        int64       `json:"age_nanoseconds,omitempty"`
+	Frozen     int64       `json:"frozen_nanoseconds,omitempty"`
 	Offered    *number     `json:"offered_per_second,omitempty"`
 	Throughput *number     `json:"throughput_per_second,omitempty"`
 	Mean       *number     `json:"mean_seconds,omitempty"`
@@ -257,7 +258,7 @@ type sampleJSON struct {
 // MarshalJSON writes the sample for the run log: quantities that were not
 // measured are left out, all others come back exactly.
 func (s Sample) MarshalJSON() ([]byte, error) {
-	j := sampleJSON{End: int64(s.End), Window: int64(s.Window), Age: int64(s.Age)}
+	j := sampleJSON{End: int64(s.End), Window: int64(s.Window), Age: int64(s.Age), Frozen: int64(s.Frozen)}
 	to := reflect.ValueOf(&j).Elem()
 	from := reflect.ValueOf(s)
 	for i := range to.NumField() {
@@ -282,7 +283,7 @@ func (s *Sample) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*s = Sample{End: time.Duration(j.End), Window: time.Duration(j.Window), Age: time.Duration(j.Age)}
+	*s = Sample{End: time.Duration(j.End), Window: time.Duration(j.Window), Age: time.Duration(j.Age), Frozen: time.Duration(j.Frozen)}
 	from := reflect.ValueOf(j)
 	to := reflect.ValueOf(s).Elem()
 	for i := range from.NumField() {
@@ -343,22 +344,19 @@ func (d *Decision) UnmarshalJSON(b []byte) error {
 
 type configJSON struct {
 	Objective   string  `json:"objective"`
-	BaseRate    float64 `json:"base_per_second,omitempty"`
 	MaxRate     float64 `json:"max_per_second,omitempty"`
 	MaxDuration int64   `json:"max_nanoseconds,omitempty"`
 	ErrorBudget float64 `json:"error_budget_ratio,omitempty"`
 	Window      int64   `json:"window_nanoseconds,omitempty"`
 	Lag         int64   `json:"lag_nanoseconds,omitempty"`
-	Workers     int     `json:"workers,omitempty"`
-	ArrivalCV   float64 `json:"arrival_cv,omitempty"`
-	RoundRobin  bool    `json:"round_robin,omitempty"`
+	Balance     Balance `json:"balance,omitempty"`
 }
 
 // MarshalJSON writes the configuration for the run log.
 func (c Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(configJSON{
-		c.Objective.String(), c.BaseRate, c.MaxRate, int64(c.MaxDuration), c.ErrorBudget,
-		int64(c.Window), int64(c.Lag), c.Workers, c.ArrivalCV, c.RoundRobin,
+		c.Objective.String(), c.MaxRate, int64(c.MaxDuration), c.ErrorBudget,
+		int64(c.Window), int64(c.Lag), c.Balance,
 	})
 }
 
@@ -373,8 +371,8 @@ func (c *Config) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*c = Config{
-		o, j.BaseRate, j.MaxRate, time.Duration(j.MaxDuration), j.ErrorBudget,
-		time.Duration(j.Window), time.Duration(j.Lag), j.Workers, j.ArrivalCV, j.RoundRobin,
+		o, j.MaxRate, time.Duration(j.MaxDuration), j.ErrorBudget,
+		time.Duration(j.Window), time.Duration(j.Lag), j.Balance,
 	}
 	return nil
 }

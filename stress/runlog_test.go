@@ -16,7 +16,7 @@ import (
 func TestSampleComesBackExactlyFromTheRunLog(t *testing.T) {
 	nan := math.NaN()
 	s := Sample{
-		End: 3*time.Second + 1, Window: time.Second, Age: 7, Offered: 1.0 / 3, Throughput: 1e-300, Mean: nan, P50: math.Copysign(0, -1),
+		End: 3*time.Second + 1, Window: time.Second, Age: 7, Frozen: 9, Offered: 1.0 / 3, Throughput: 1e-300, Mean: nan, P50: math.Copysign(0, -1),
 		P99: math.Nextafter(0.05, 1), SlowRatio: nan, QueueWait: 0, Backlog: nan, InFlight: nan, CPU: 2.5, CPULimit: 4, ErrorRatio: 0, Rejects: nan,
 		Share: 0.1, Total: 1e6, Buckets: []Bucket{{0.005, 3}, {math.Inf(1), 1}},
 	}
@@ -45,7 +45,7 @@ func TestConfigComesBackFromTheRunLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Objective: o, BaseRate: 1, MaxRate: 2, MaxDuration: 3, ErrorBudget: 0.04, Window: 5, Lag: 6, Workers: 7, ArrivalCV: 0.8, RoundRobin: true}
+	c := Config{Objective: o, MaxRate: 2, MaxDuration: 3, ErrorBudget: 0.04, Window: 5, Lag: 6, Balance: BalanceTurn}
 	b, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,10 @@ type Sample struct {
 	Window time.Duration // length of the window, > 0
 	Age    time.Duration // how old the data was when the controller saw it
 
+	// Frozen is how long of the window the observer itself was not let run,
+	// although it was due: the machine stood still, and most likely all of it.
+	Frozen time.Duration
+
 	Offered    float64 // requests that arrived, per second
 	Throughput float64 // requests completed, per second
 	Mean       float64 // mean response time, seconds

@@ -100,7 +100,7 @@ func (f shiftFlags) parseConfig() (stress.Config, error) {
 		return stress.Config{}, cli.Usagef("--pid %d is no process", f.pid).WithHint("--pid takes the number that pidof or ps shows")
 	}
 	c := stress.Config{
-		Objective: objective, ErrorBudget: budget, RoundRobin: true,
+		Objective: objective, ErrorBudget: budget, Balance: stress.BalanceTurn,
 		MaxDuration: time.Duration(f.maxSeconds * float64(time.Second)),
 	}
 	if err := c.Check(); err != nil {
