@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -13,16 +14,25 @@ import (
 // series) and the wide form (a time column, then one column for each series).
 // Grafana exports both.
 func (in *Input) readCSV(b *bufio.Reader) error {
+	comma := separator(b)
+	if line, _ := b.Peek(len("sep=,\r\n")); bytes.HasPrefix(line, []byte("sep=")) { // Grafana for Excel
+		first, err := b.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("%w: CSV header: %w", ErrFormat, err)
+		}
+		comma = ','
+		if mark := strings.TrimSpace(first[len("sep="):]); mark != "" && strings.Contains(",;|", mark) {
+			comma = rune(mark[0])
+		} else if strings.HasPrefix(first, "sep=\t") {
+			comma = '\t'
+		}
+	}
 	r := csv.NewReader(b)
 	r.ReuseRecord = true
 	r.FieldsPerRecord = -1
 	r.LazyQuotes = true
-	r.Comma = separator(b)
+	r.Comma = comma
 	head, err := r.Read()
-	if err == nil && len(head) == 1 && strings.HasPrefix(head[0], "sep=") { // Grafana for Excel
-		r.Comma = rune(head[0][4])
-		head, err = r.Read()
-	}
 	if err != nil {
 		return fmt.Errorf("%w: CSV header: %w", ErrFormat, err)
 	}
@@ -40,7 +50,7 @@ func (in *Input) readCSV(b *bufio.Reader) error {
 	for i, c := range head {
 		columns[i] = strings.ToLower(strings.Trim(strings.TrimSpace(c), `"`))
 	}
-	stamp := find("t", "time", "timestamp", "date", "ds", "datetime")
+	stamp := find("t", "time", "timestamp", "date", "ds", "datetime", "_time", "ts", "")
 	series := find("series", "metric", "name", "unique_id")
 	value := find("value", "y")
 	if stamp < 0 {
@@ -50,8 +60,13 @@ func (in *Input) readCSV(b *bufio.Reader) error {
 		return in.readLong(r, series, stamp, value)
 	}
 	names := make([]string, len(head))
+	seen := map[string]int{}
 	for i, c := range head {
 		names[i] = strings.TrimSpace(c)
+		if seen[names[i]]++; seen[names[i]] > 1 {
+			names[i] = fmt.Sprintf("%s #%d", names[i], seen[names[i]])
+			in.note("name", "several columns are called %q; one of them becomes %q", strings.TrimSpace(c), names[i])
+		}
 	}
 	return in.readWide(r, names, stamp)
 }

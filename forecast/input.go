@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // ReadOptions say how points become series.
@@ -25,7 +26,7 @@ type ReadOptions struct {
 // A Warning is a repair or a doubt: what was done to which series.
 type Warning struct {
 	Series string // empty: the whole input
-	Kind   string // gap, duplicate, order, blank, reset, zone, step, partial, series
+	Kind   string // gap, duplicate, order, blank, reset, zone, date, unit, step, partial, name, series
 	Text   string
 }
 
@@ -47,8 +48,9 @@ type Input struct {
 	options ReadOptions
 	order   []string
 	series  map[string]*points
-	zones   map[int]int // offsets seen, in seconds, with their number
-	local   int         // stamps without a zone
+	stamps  stampReader
+	notes   []Warning         // of whole files
+	labels  map[string]string // name in use -> Id of the CloudWatch metric that has it
 }
 
 // points are the observations of one series as they came.
@@ -60,6 +62,11 @@ type points struct {
 	blank   int
 	badText string // the first value that is no number
 	bad     int
+	twice   int    // stamps that clocks show twice
+	skipped int    // stamps that clocks never show
+	unit    string // of the values that have one
+	units   int    // how many have one
+	grouped string // the first value written as 1,234.5
 }
 
 // NewInput returns an empty collection.
@@ -67,26 +74,22 @@ func NewInput(o ReadOptions) *Input {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	return &Input{options: o, series: map[string]*points{}, zones: map[int]int{}}
+	return &Input{options: o, series: map[string]*points{}, stamps: stampReader{zone: o.Zone, offsets: map[int]int{}}, labels: map[string]string{}}
 }
 
+// sampleBytes of a file are looked at to tell what its dates mean.
+const sampleBytes = 1 << 16
+
 // Add reads one file of any form: CSV long or wide, Prometheus and
-// VictoriaMetrics JSON, CloudWatch get-metric-data, sadf -j; gzip and bzip2 are
-// seen by their first bytes. name is for messages. The error wraps ErrFormat
-// when the form is none of these.
+// VictoriaMetrics JSON, CloudWatch get-metric-data, sadf -j; gzip, zstd and
+// bzip2 are seen by their first bytes. name is for messages. The error wraps
+// ErrFormat when the form is none of these.
 func (in *Input) Add(name string, r io.Reader) error {
-	b := bufio.NewReaderSize(r, 1<<16)
-	magic, _ := b.Peek(3)
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return fmt.Errorf("read %q: %w", name, err)
-		}
-		b = bufio.NewReaderSize(z, 1<<16)
-	case bytes.Equal(magic, []byte("BZh")):
-		b = bufio.NewReaderSize(bzip2.NewReader(b), 1<<16)
+	b, closeFile, err := decompressed(bufio.NewReaderSize(r, sampleBytes))
+	if err != nil {
+		return fmt.Errorf("read %q: %w", name, err)
 	}
+	defer closeFile()
 	if mark, _ := b.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		_, _ = b.Discard(3) // what was peeked is there
 	}
@@ -97,6 +100,9 @@ func (in *Input) Add(name string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
 	}
+	sample, _ := b.Peek(sampleBytes) // shorter at the end of the file
+	in.stamps.dayFirst = dayComesFirst(sample)
+	in.stamps.slashes = 0
 	if first == '{' || first == '[' {
 		err = in.readJSON(b)
 	} else {
@@ -105,7 +111,37 @@ func (in *Input) Add(name string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
 	}
+	if in.stamps.slashes > 0 {
+		order := "month"
+		if in.stamps.dayFirst {
+			order = "day"
+		}
+		in.note("date", "%s: dates with slashes are read with the %s first", name, order)
+	}
 	return nil
+}
+
+// decompressed looks at the first bytes and returns the text behind them. The
+// function that it returns frees what the reader holds.
+func decompressed(b *bufio.Reader) (*bufio.Reader, func(), error) {
+	magic, _ := b.Peek(4)
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		return bufio.NewReaderSize(z, sampleBytes), func() {}, nil
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		return bufio.NewReaderSize(bzip2.NewReader(b), sampleBytes), func() {}, nil
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, nil, err
+		}
+		return bufio.NewReaderSize(z, sampleBytes), z.Close, nil
+	}
+	return b, func() {}, nil
 }
 
 // firstByte returns the first byte that is no white space, and leaves it.
@@ -121,6 +157,11 @@ func firstByte(b *bufio.Reader) (byte, error) {
 	}
 }
 
+// note keeps a warning about a whole file.
+func (in *Input) note(kind, format string, args ...any) {
+	in.notes = append(in.notes, Warning{Kind: kind, Text: fmt.Sprintf(format, args...)})
+}
+
 func (in *Input) get(name string) *points {
 	p := in.series[name]
 	if p == nil {
@@ -131,14 +172,14 @@ func (in *Input) get(name string) *points {
 	return p
 }
 
-// add takes one observation as text. stamp and value are not kept.
-func (in *Input) add(p *points, stamp, value string) {
-	at, clock, ok := in.parseStamp(stamp)
+// add takes one observation as text. when and value are not kept.
+func (in *Input) add(p *points, when, value string) {
+	s, ok := in.stamps.read(when)
 	if !ok {
-		p.refuse("time", stamp)
+		p.refuse("time", when)
 		return
 	}
-	v, blank, ok := parseValue(value)
+	v, blank, ok := p.number(value)
 	if !ok {
 		p.refuse("value", value)
 		return
@@ -146,17 +187,39 @@ func (in *Input) add(p *points, stamp, value string) {
 	if blank {
 		p.blank++
 	}
-	p.put(at, clock, v)
+	p.put(s, v)
 }
 
-func (p *points) put(at int64, clock bool, v float64) {
-	if clock {
+func (p *points) put(s stamp, v float64) {
+	if s.clock {
 		p.clock = true
 	} else {
 		p.index = true
 	}
-	p.at = append(p.at, at)
+	if s.skipped {
+		p.skipped++
+	}
+	if s.again != 0 {
+		p.twice++
+		s.at = p.whichOf(s.at, s.again)
+	}
+	p.at = append(p.at, s.at)
 	p.value = append(p.value, v)
+}
+
+// whichOf tells the first from the second hour of a clock that was put back: the
+// stamps of a series go on in the direction that they have.
+func (p *points) whichOf(first, second int64) int64 {
+	n := len(p.at)
+	if n == 0 {
+		return first
+	}
+	last := p.at[n-1]
+	falling := n > 1 && last < p.at[n-2]
+	if last < first || last <= second && falling {
+		return first
+	}
+	return second
 }
 
 func (p *points) refuse(what, text string) {
@@ -165,86 +228,19 @@ func (p *points) refuse(what, text string) {
 	}
 }
 
-// parseValue reads a number; empty, NaN, NA, null and - are blanks. Infinities
-// and what float64 cannot hold are blanks too.
-func parseValue(s string) (v float64, blank, ok bool) {
-	s = strings.TrimSpace(s)
-	switch s {
-	case "", "NaN", "nan", "NA", "null", "-", "None", "undefined":
-		return math.NaN(), true, true
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	if math.IsInf(v, 0) || math.IsNaN(v) {
-		return math.NaN(), true, true
-	}
-	return v, false, err == nil
-}
-
-// layouts of stamps without a zone, tried in turn.
-var layouts = []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04", "2006/01/02 15:04:05", "2006/01/02"}
-
-// parseStamp reads RFC3339 and its relatives, seconds, milliseconds or
-// nanoseconds since 1970, or a small whole number, which is an index.
-func (in *Input) parseStamp(s string) (at int64, clock, ok bool) {
-	s = strings.TrimSpace(s)
-	if s == "" {
-		return 0, false, false
-	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return numberStamp(float64(n))
-	}
-	if f, err := strconv.ParseFloat(s, 64); err == nil {
-		return numberStamp(f)
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700 MST", "2006-01-02 15:04:05 -0700"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			_, offset := t.Zone()
-			in.zones[offset]++
-			return t.UnixNano(), true, inRange(t)
-		}
-	}
-	for _, layout := range layouts {
-		if t, err := time.ParseInLocation(layout, strings.TrimSuffix(s, " UTC"), in.options.Zone); err == nil {
-			in.local++
-			return t.UnixNano(), true, inRange(t)
-		}
-	}
-	return 0, false, false
-}
-
-// inRange reports whether nanoseconds can hold the time.
-func inRange(t time.Time) bool { return t.Year() > 1700 && t.Year() < 2200 }
-
-// numberStamp tells an index from a time by its size: indexes end at 10^8, a
-// time in seconds begins there (1973), milliseconds at 10^11, and so on.
-func numberStamp(f float64) (at int64, clock, ok bool) {
-	a := math.Abs(f)
-	switch {
-	case math.IsNaN(f) || a >= 9e18:
-		return 0, false, false
-	case a < 1e8:
-		return int64(f), false, f == math.Trunc(f)
-	case a < 1e11:
-		return int64(math.Round(f*1e3)) * 1e6, true, a < 7e9
-	case a < 1e14:
-		return int64(f) * 1e6, true, a < 7e12
-	case a < 1e17:
-		return int64(f) * 1e3, true, a < 7e15
-	}
-	return int64(f), true, a < 7e18
-}
-
 // Series puts what was read on even grids, in the order of first appearance, and
 // tells every repair. A series that cannot be used is left out and named in a
-// warning of kind "series". The error is ErrNoSeries when none is left.
+// warning of kind "series". The error is ErrNoSeries when none is left. It lets
+// go of what was read, so it can be called once.
 func (in *Input) Series() ([]Series, []Warning, error) {
 	var out []Series
-	var warnings []Warning
-	if len(in.zones) > 1 || len(in.zones) == 1 && in.local > 0 {
+	warnings := in.notes
+	if len(in.stamps.offsets) > 1 || len(in.stamps.offsets) == 1 && in.stamps.local > 0 {
 		warnings = append(warnings, Warning{"", "zone", fmt.Sprintf("stamps of %s; all are taken as instants and put in UTC", in.zoneList())})
 	}
 	for _, name := range in.order {
 		s, w, err := in.series[name].even(name, in.options)
+		delete(in.series, name)
 		warnings = append(warnings, w...)
 		if err != nil {
 			warnings = append(warnings, Warning{name, "series", err.Error()})
@@ -260,7 +256,7 @@ func (in *Input) Series() ([]Series, []Warning, error) {
 
 func (in *Input) zoneList() string {
 	var offsets []int
-	for o := range in.zones {
+	for o := range in.stamps.offsets {
 		offsets = append(offsets, o)
 	}
 	slices.Sort(offsets)
@@ -268,7 +264,7 @@ func (in *Input) zoneList() string {
 	for _, o := range offsets {
 		words = append(words, time.Unix(0, 0).In(time.FixedZone("", o)).Format("-07:00"))
 	}
-	if in.local > 0 {
+	if in.stamps.local > 0 {
 		words = append(words, "no zone")
 	}
 	return strconv.Itoa(len(words)) + " zones (" + strings.Join(words, ", ") + ")"

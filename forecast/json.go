@@ -24,8 +24,16 @@ func (in *Input) readJSON(b *bufio.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%w: JSON: %w", ErrFormat, err)
 		}
-		if err := in.readValue(raw); err != nil {
-			return err
+		list := []json.RawMessage{raw}
+		if raw[0] == '[' { // several answers put together
+			if err := json.Unmarshal(raw, &list); err != nil {
+				return fmt.Errorf("%w: JSON: %w", ErrFormat, err)
+			}
+		}
+		for _, one := range list {
+			if err := in.readValue(one); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -62,9 +70,10 @@ func keyList[V any](m map[string]V) string {
 // (prometheus.io/docs, HTTP API, "Range queries").
 func (in *Input) readPrometheus(raw json.RawMessage) error {
 	var answer struct {
-		Status string `json:"status"`
-		Error  string `json:"error"`
-		Data   struct {
+		Status  string `json:"status"`
+		Error   string `json:"error"`
+		Partial bool   `json:"isPartial"` // of VictoriaMetrics
+		Data    struct {
 			ResultType string `json:"resultType"`
 			Result     []struct {
 				Metric map[string]string    `json:"metric"`
@@ -80,6 +89,9 @@ func (in *Input) readPrometheus(raw json.RawMessage) error {
 	}
 	if answer.Data.ResultType != "matrix" {
 		return fmt.Errorf("%w: result type %q is not a matrix; ask query_range", ErrFormat, answer.Data.ResultType)
+	}
+	if answer.Partial {
+		in.note("partial", "the server says that its answer is not complete: some of its storage did not answer")
 	}
 	for _, s := range answer.Data.Result {
 		p := in.get(labelName(s.Metric))
@@ -126,16 +138,25 @@ func (in *Input) readCloudWatch(raw json.RawMessage) error {
 		if len(s.Values) != len(s.Timestamps) {
 			return fmt.Errorf("%w: metric %q has %d values and %d timestamps", ErrFormat, s.Label, len(s.Values), len(s.Timestamps))
 		}
-		name := s.Label
-		if name == "" {
-			name = s.ID
-		}
-		p := in.get(name)
+		p := in.get(in.labelOf(s.ID, s.Label))
 		for i, v := range s.Values {
 			in.add(p, unquote(s.Timestamps[i]), unquote(v))
 		}
 	}
 	return nil
+}
+
+// labelOf is the label of a CloudWatch metric, with its Id where another metric
+// has that label. The pages of an answer give a metric the same Id.
+func (in *Input) labelOf(id, label string) string {
+	if label == "" {
+		return id
+	}
+	if owner, taken := in.labels[label]; taken && owner != id {
+		return label + " (" + id + ")"
+	}
+	in.labels[label] = id
+	return label
 }
 
 // readSadf takes sadf -j: every number of every host and activity is a series.
@@ -151,18 +172,30 @@ func (in *Input) readSadf(raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &report); err != nil {
 		return fmt.Errorf("%w: sadf: %w", ErrFormat, err)
 	}
+	local := false
 	for _, host := range report.Sysstat.Hosts {
 		for _, record := range host.Statistics {
-			var at struct{ Date, Time string }
+			var at struct {
+				Date, Time string
+				UTC        *int
+			}
 			if err := json.Unmarshal(record["timestamp"], &at); err != nil {
 				return fmt.Errorf("%w: sadf: a record has no timestamp", ErrFormat)
 			}
 			delete(record, "timestamp")
-			stamp := at.Date + "T" + strings.TrimSuffix(at.Time, "Z") + "Z"
+			stamp := at.Date + "T" + strings.TrimSuffix(at.Time, "Z")
+			if at.UTC == nil || *at.UTC != 0 {
+				stamp += "Z"
+			} else {
+				local = true
+			}
 			for _, k := range sortedKeys(record) {
 				in.sadfTree(host.Nodename+"/"+k, stamp, record[k], 0)
 			}
 		}
+	}
+	if local {
+		in.note("zone", "sadf wrote local times; they are read in the zone %s", in.options.Zone)
 	}
 	return nil
 }

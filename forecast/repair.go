@@ -33,6 +33,18 @@ func (p *points) even(name string, o ReadOptions) (Series, []Warning, error) {
 	if p.blank == len(p.at) {
 		return Series{}, warnings, errors.New("all values are missing")
 	}
+	if p.units > 0 {
+		warn("unit", "%d values carry a unit; they are counted in %q", p.units, p.unit)
+	}
+	if p.grouped != "" {
+		warn("unit", "values are written with separators, as %s; taken as a number", p.grouped)
+	}
+	if p.twice > 0 {
+		warn("zone", "%d stamps lie in the hour that clocks of %s show twice; taken in the order of the rows", p.twice, o.Zone)
+	}
+	if p.skipped > 0 {
+		warn("zone", "%d stamps lie in the hour that clocks of %s skip; taken an hour on", p.skipped, o.Zone)
+	}
 	p.sort(warn)
 	if o.Counter {
 		p.rate(warn)
@@ -124,7 +136,12 @@ func (p *points) rate(warn func(kind, format string, args ...any)) {
 	}
 }
 
-// step returns the spacing that most neighbours have.
+// meanMonth is the step of monthly values: a year of the Gregorian calendar / 12.
+const meanMonth = 2629746 * time.Second
+
+// step returns the spacing of the points: the one that three and more neighbours
+// in a row keep for most of the time, or the one most neighbours have where no
+// spacing is kept for half of the time.
 func (p *points) step(given time.Duration) int64 {
 	if given > 0 && p.clock {
 		return int64(given)
@@ -132,7 +149,8 @@ func (p *points) step(given time.Duration) int64 {
 	if len(p.at) < 2 {
 		return 1
 	}
-	count := map[int64]int{}
+	count, kept := map[int64]int{}, map[int64]int64{}
+	last, run := int64(0), int64(0)
 	for i := 1; i < len(p.at); i++ {
 		gap := p.at[i] - p.at[i-1]
 		if p.clock { // scrapes are a few milliseconds late
@@ -141,11 +159,32 @@ func (p *points) step(given time.Duration) int64 {
 			}
 		}
 		count[gap]++
+		if gap != last {
+			last, run = gap, 0
+		}
+		if run++; run == 3 {
+			kept[gap] += 3 * gap
+		} else if run > 3 {
+			kept[gap] += gap
+		}
 	}
-	best, most := int64(1), 0
-	for gap, n := range count {
-		if n > most || n == most && gap < best {
-			best, most = gap, n
+	best := most(count)
+	if longest := most(kept); kept[longest] > (p.at[len(p.at)-1]-p.at[0])/2 {
+		best = longest
+	}
+	const day = int64(24 * time.Hour)
+	if p.clock && 28*day <= best && best <= 31*day {
+		return int64(meanMonth)
+	}
+	return best
+}
+
+// most returns the key with the highest value, the least of several; 1 of none.
+func most[N int | int64](m map[int64]N) int64 {
+	best, highest := int64(1), N(0)
+	for k, n := range m {
+		if n > highest || n == highest && k < best {
+			best, highest = k, n
 		}
 	}
 	return best
@@ -167,14 +206,14 @@ func (p *points) grid(s Series, step int64, warn func(kind, format string, args 
 	} else {
 		s.First = int(first)
 	}
-	n := int((p.at[len(p.at)-1]-first)/step) + 1
+	early := p.early(step)
+	place := func(at int64) int { return int((at - first + early) / step) }
+	n := place(p.at[len(p.at)-1]) + 1
 	s.Values = make([]float64, n)
 	count := make([]int32, n)
 	off, shared := 0, 0
 	for i, at := range p.at {
-		// a quarter of a step early still belongs to the step it announces
-		k := int((at - first + step/4) / step)
-		k = min(k, n-1)
+		k := place(at)
 		if (at-first)%step != 0 {
 			off++
 		}
@@ -212,6 +251,21 @@ func (p *points) grid(s Series, step int64, warn func(kind, format string, args 
 		warn("gap", "%d of %d steps of %s have no value, the longest run is %d; filled from the season before", missing, n, stepText(step, p.clock), longest)
 	}
 	return s
+}
+
+// early is by how much a point may come before its step: a quarter of it, and
+// nothing where points are finer than steps.
+func (p *points) early(step int64) int64 {
+	finer := 0
+	for i := 1; i < len(p.at); i++ {
+		if p.at[i]-p.at[i-1] < step/2 {
+			finer++
+		}
+	}
+	if finer > len(p.at)/20 {
+		return 0
+	}
+	return step / 4
 }
 
 // phase returns the remainder that most stamps leave on the step.

@@ -98,9 +98,11 @@ func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]for
 		if len(args) > 0 {
 			return nil, nil, nil, cli.Usagef("either files or --prometheus, not both")
 		}
-		if err := f.fetch(ctx, s, in); err != nil {
+		input, err := f.fetch(ctx, s, in)
+		if err != nil {
 			return nil, nil, nil, err
 		}
+		inputs = append(inputs, input)
 	case len(args) == 0:
 		return nil, nil, nil, cli.Usagef("no file given").WithHint("wxops forecast metrics.csv, or - for standard input")
 	}
@@ -138,7 +140,7 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 		if errors.Is(err, os.ErrPermission) {
 			return "", cli.Failf("cannot read %q", path).WithCause(err)
 		}
-		return "", cli.Usagef("cannot read %q", path).WithCause(err).WithHint("known are CSV (long, wide), Prometheus, VictoriaMetrics and CloudWatch JSON, sadf -j")
+		return "", cli.Usagef("cannot read %q", path).WithCause(err).WithHint("known are CSV (long, wide, Grafana), Prometheus, VictoriaMetrics and CloudWatch JSON, sadf -j; also gzip, zstd, bzip2")
 	}
 	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return "", cli.Failf("cannot read %q", path).WithCause(err)

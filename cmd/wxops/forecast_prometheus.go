@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,29 +16,33 @@ import (
 
 	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/doc"
 )
 
 // Prometheus refuses answers of more than 11,000 points a series
 // (prometheus.io/docs, HTTP API, "Range queries").
 const pointsPerQuery = 10_000
 
-// fetch asks a Prometheus server for the history, in pieces that it accepts.
-func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) error {
+// fetch asks a Prometheus server for the history, in pieces that it accepts, and
+// returns the entry for the inputs of a document. Nothing that is printed or
+// written holds what the URL has of passwords and tokens.
+func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) (doc.Input, error) {
 	base, err := url.Parse(f.prometheus)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return cli.Usagef("--prometheus %q is not an http URL", f.prometheus).WithHint("--prometheus http://127.0.0.1:9090")
+		return doc.Input{}, cli.Usagef("--prometheus is not an http URL").WithHint("--prometheus http://127.0.0.1:9090")
 	}
 	step := f.step
 	if step == 0 {
 		step = time.Hour
 	}
 	if step < time.Second || f.since < step {
-		return cli.Usagef("--since %s holds no step of %s; a step is at least 1s", f.since, step).WithHint("--since 672h --step 1h")
+		return doc.Input{}, cli.Usagef("--since %s holds no step of %s; a step is at least 1s", f.since, step).WithHint("--since 672h --step 1h")
 	}
 	end := time.Now().UTC().Truncate(step)
 	start := end.Add(-f.since.Truncate(step))
 	progress := cli.NewProgress(s, "query")
 	defer progress.Done()
+	hash := sha256.New()
 	points := int(f.since/step) + 1
 	for done := 0; done < points; {
 		n := min(pointsPerQuery, points-done)
@@ -44,17 +51,31 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 			"query": {f.query}, "start": {stampSeconds(from)}, "end": {stampSeconds(to)},
 			"step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},
 		}
-		body, err := ask(ctx, strings.TrimSuffix(base.String(), "/")+"/api/v1/query_range", query)
+		body, err := ask(ctx, base.JoinPath("api/v1/query_range"), query)
 		if err != nil {
-			return err
+			return doc.Input{}, err
 		}
-		if err := in.Add(f.prometheus, bytes.NewReader(body)); err != nil {
-			return cli.Usagef("the query has no usable answer").WithCause(err).WithHint("try the query in the server's own page")
+		_, _ = hash.Write(body) // a hash never fails
+		if err := in.Add(masked(base), bytes.NewReader(body)); err != nil {
+			return doc.Input{}, cli.Usagef("the query has no usable answer").WithCause(err).WithHint("try the query in the server's own page")
 		}
 		done += n
 		progress.Update(done, points)
 	}
-	return nil
+	return doc.Input{Name: masked(base) + " " + f.query, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+}
+
+// masked is a URL as it may be shown: without the password, and without the
+// values of its query, which may be tokens.
+func masked(u *url.URL) string {
+	shown := *u
+	if query := u.Query(); len(query) > 0 {
+		for k := range query {
+			query.Set(k, "xxxxx")
+		}
+		shown.RawQuery = query.Encode()
+	}
+	return shown.Redacted()
 }
 
 func stampSeconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
@@ -67,7 +88,7 @@ const (
 
 // ask posts the form and returns the body; it tries again where the server was
 // not there or busy.
-func ask(ctx context.Context, address string, form url.Values) ([]byte, error) {
+func ask(ctx context.Context, address *url.URL, form url.Values) ([]byte, error) {
 	client := http.Client{Timeout: 2 * time.Minute}
 	var last error
 	for try := range queryTries {
@@ -78,14 +99,18 @@ func ask(ctx context.Context, address string, form url.Values) ([]byte, error) {
 			case <-time.After(queryBackoff << try):
 			}
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), strings.NewReader(form.Encode()))
 		if err != nil {
-			return nil, cli.Usagef("cannot ask %q", address).WithCause(err)
+			return nil, cli.Usagef("cannot ask %q", masked(address)).WithCause(err)
 		}
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		answer, err := client.Do(request)
 		if err != nil {
 			last = err
+			var refused *url.Error // says the whole URL
+			if errors.As(err, &refused) {
+				last = refused.Err
+			}
 			continue
 		}
 		body, err := io.ReadAll(io.LimitReader(answer.Body, queryBytes))
@@ -100,12 +125,12 @@ func ask(ctx context.Context, address string, form url.Values) ([]byte, error) {
 		default:
 			last = fmt.Errorf("%s: %.200s", answer.Status, body)
 			if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
-				return nil, cli.Failf("cannot ask %s", address).WithCause(last)
+				return nil, cli.Failf("cannot ask %s", masked(address)).WithCause(last)
 			}
 		}
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, cli.Failf("cannot ask %s after %d tries", address, queryTries).WithCause(last).WithHint("is the server up? try curl %s", address)
+	return nil, cli.Failf("cannot ask %s after %d tries", masked(address), queryTries).WithCause(last).WithHint("is the server up? try curl %s", masked(address))
 }

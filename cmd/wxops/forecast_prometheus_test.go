@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -157,7 +158,7 @@ func TestForecastReadsARealPrometheus(t *testing.T) {
 		// Eight days are 11,521 points, and the server refuses more than 11,000.
 		flags := seriesInput{prometheus: front.URL, query: rates, step: time.Minute, since: 8 * 24 * time.Hour}
 		in := forecast.NewInput(forecast.ReadOptions{Step: time.Minute})
-		if err := flags.fetch(t.Context(), &cli.IO{Out: io.Discard, Err: io.Discard}, in); err != nil {
+		if _, err := flags.fetch(t.Context(), &cli.IO{Out: io.Discard, Err: io.Discard}, in); err != nil {
 			t.Fatal(err)
 		}
 		series, warnings, err := in.Series()
@@ -235,6 +236,70 @@ func TestForecastReadsARealPrometheus(t *testing.T) {
 		expectSaid(t, dir, 2, []string{"nothing to forecast"}, "forecast", "--prometheus", front.URL, "--query", "no_such_metric")
 		expectSaid(t, dir, 3, []string{"404"}, "forecast", "--prometheus", front.URL+"/elsewhere", "--query", rates)
 	})
+}
+
+// A password and a token are sent and are in no message and no document,
+// whether the server answers, refuses, is not there, or the URL is none.
+func TestForecastHidesCredentials(t *testing.T) {
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user != "planner" || password != "hunter2" || r.URL.Query().Get("token") != "s3cret" {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		if r.FormValue("query") == "odd" {
+			fmt.Fprint(w, "odd") // no JSON
+			return
+		}
+		start, err := strconv.ParseInt(r.FormValue("start"), 10, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"1"},"values":[`)
+		for i := range int64(30) {
+			fmt.Fprintf(w, `[%d,"%d"],`, start+3600*i, i%5)
+		}
+		fmt.Fprintf(w, `[%d,"1"]]}]}}`, start+3600*30)
+	}))
+	t.Cleanup(front.Close)
+	server, err := url.Parse(front.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	gone, err := url.Parse(closed.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		url, query string
+		code       int
+		said       string
+	}{
+		"answered":     {"http://planner:hunter2@" + server.Host + "/?token=s3cret", "up", 0, "http://planner:xxxxx@" + server.Host + "/?token=xxxxx up"},
+		"no JSON":      {"http://planner:hunter2@" + server.Host + "/?token=s3cret", "odd", 2, "no usable answer"},
+		"unauthorized": {"http://planner:hunter2@" + server.Host + "/?apikey=s3cret", "up", 3, "401"},
+		"gone":         {"http://planner:hunter2@" + gone.Host + "/?token=s3cret", "up", 3, "refused"},
+		"no URL":       {"htp://planner:hunter2@h:x/?token=s3cret", "up", 2, "not an http URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("wxops", "forecast", "--prometheus", c.url, "--query", c.query, "-o", "json")
+			out, err := cmd.CombinedOutput()
+			if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != c.code {
+				t.Fatalf("exit %v, want %d: %s", err, c.code, out)
+			}
+			if !strings.Contains(string(out), c.said) {
+				t.Errorf("%q is not in: %s", c.said, out)
+			}
+			for _, secret := range []string{"hunter2", "s3cret"} {
+				if strings.Contains(string(out), secret) {
+					t.Errorf("%s is in: %s", secret, out)
+				}
+			}
+		})
+	}
 }
 
 // readOutput runs wxops, which must end with 0, and takes the data of the
