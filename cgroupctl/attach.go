@@ -51,11 +51,8 @@ func (t *Tree) Attach(ctx context.Context, slice string, pids []int) (*Moved, er
 	if err := w.seed(pids); err != nil {
 		return nil, err
 	}
-	if text, err := read(t.host.FS, "/proc/uptime"); err == nil {
-		var up float64
-		if _, err := fmt.Sscan(text, &up); err == nil {
-			w.begun = uint64(up * 100) // ticks of USER_HZ
-		}
+	if up, err := t.host.uptime(); err == nil {
+		w.begun = uint64(up / (10 * time.Millisecond)) // ticks of USER_HZ
 	}
 	w.want = foldersOf(t, slice)
 	m := &Moved{}
@@ -102,8 +99,8 @@ func (t *Tree) ready(slice string) error {
 		switch st, _, err := t.state(folder); {
 		case err != nil:
 			return t.denied("look at "+folder, folder, err)
-		case st == foreign:
-			return refuse("%s was not made by wxops, and is left alone", folder)
+		case st == foreign || st == unseen:
+			return stranger(folder, st)
 		case st != ours:
 			return refuse("slice %s is not on this machine (%s)", slice, folder).hint("wxops slice apply -f FILE")
 		}

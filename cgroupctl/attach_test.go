@@ -2,6 +2,7 @@ package cgroupctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,11 +62,17 @@ func TestMemoryLeftBehindIsTold(t *testing.T) {
 	}
 }
 
-// Without root marks are user attributes, and those of root are known as well.
+// rootless makes m the kernel as a user without CAP_SYS_ADMIN sees it.
+func rootless(m *memFS) {
+	m.files["/proc/self/status"] = "Name:\twxops\nCapEff:\t0000000000000000\n"
+	m.hidden = true
+}
+
+// Without root marks are user attributes, and root knows those as well.
 func TestRootlessMarksAreUserAttributes(t *testing.T) {
 	m := newMemFS(2)
+	rootless(m)
 	tree := memTree(t, m, memSpec)
-	tree.host.attr = ownerAttrRootless
 	apply(t, tree)
 	for attr := range m.attrs {
 		if !strings.HasSuffix(attr, "#"+ownerAttrRootless) {
@@ -75,8 +82,41 @@ func TestRootlessMarksAreUserAttributes(t *testing.T) {
 	if len(m.attrs) != 4 {
 		t.Errorf("%d marks, want 4: %v", len(m.attrs), m.attrs)
 	}
-	root := memTree(t, m, memSpec)
-	if p, err := root.Plan(); err != nil || len(p.Changes) != 0 {
+	m.files["/proc/self/status"] = newMemFS(2).files["/proc/self/status"]
+	if p, err := memTree(t, m, memSpec).Plan(); err != nil || len(p.Changes) != 0 {
 		t.Errorf("root plans %v, %v", fmt.Sprint(p), err)
 	}
+}
+
+// The marks of root do not show to others; that is what they are told, whatever
+// they ask for, and not that the slices are somebody else's or not there.
+func TestWithoutRootHiddenMarksAreNamed(t *testing.T) {
+	bothVersions(t, func(t *testing.T, version int) {
+		m := newMemFS(version)
+		apply(t, memTree(t, m, memSpec))
+		rootless(m)
+		tree := memTree(t, m, memSpec)
+		ctx := context.Background()
+		for name, call := range map[string]func() error{
+			"plan":   func() error { _, err := tree.Plan(); return err },
+			"apply":  func() error { _, err := tree.Apply(ctx, ApplyOptions{}); return err },
+			"ls":     func() error { _, err := tree.Usage(); return err },
+			"drift":  func() error { _, err := tree.Drift(); return err },
+			"attach": func() error { _, err := tree.Attach(ctx, "web", []int{40}); return err },
+			"rm":     func() error { _, err := tree.Remove(ctx, nil, RemoveOptions{}); return err },
+			"gc":     func() error { _, err := tree.Collect(ctx); return err },
+			"status": func() error { _, err := tree.OfflineStatus(); return err },
+		} {
+			m.writes = nil
+			var e *Error
+			if err := call(); !errors.As(err, &e) || !strings.Contains(err.Error(), "hidden from users without CAP_SYS_ADMIN") || e.Hint != "run as root" || len(m.writes) != 0 {
+				t.Errorf("%s: %v, wrote %v", name, err, m.writes)
+			}
+		}
+		// A user namespace's root has the capability there only.
+		m.files["/proc/self/status"], m.files["/proc/self/uid_map"] = newMemFS(version).files["/proc/self/status"], "0 1000 1\n"
+		if host, err := detect(m); err != nil || host.attr != ownerAttrRootless {
+			t.Errorf("in a user namespace: %+v, %v", host, err)
+		}
+	})
 }

@@ -2,6 +2,7 @@
 
 package cgroupctl
 
-func isReadOnly(error) bool { return false }
-func isBusy(error) bool     { return false }
-func isGone(error) bool     { return false }
+func isReadOnly(error) bool    { return false }
+func isBusy(error) bool        { return false }
+func isGone(error) bool        { return false }
+func isUnsupported(error) bool { return false }

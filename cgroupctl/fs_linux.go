@@ -178,12 +178,8 @@ func Detect() (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.attr = ownerAttr
-	if os.Geteuid() != 0 {
-		h.attr = ownerAttrRootless
-	}
 	h.self = os.Getpid()
-	if h.Systemd && h.Layout == V2 && os.Geteuid() == 0 {
+	if h.Systemd && h.Layout == V2 && !h.delegated {
 		h.units = &bus{}
 	}
 	return h, nil

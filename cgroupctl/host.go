@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Layout names how a machine mounts its control groups.
@@ -48,9 +49,10 @@ type Host struct {
 
 	cores []int // that are online
 
-	attr  string // ownerAttr or ownerAttrRootless
-	self  int    // this process; never moved
-	units units  // systemd where slices are its units, else nil
+	attr      string // ownerAttr or ownerAttrRootless
+	self      int    // this process; never moved
+	units     units  // systemd where slices are its units, else nil
+	delegated bool   // the mount shows a part of the v2 tree, as in a container
 }
 
 // v1Used are the only v1 controllers that are ever written.
@@ -65,6 +67,9 @@ func detect(f FS) (*Host, error) {
 	}
 	all := parseMounts(mounts)
 	h := &Host{FS: f, attr: ownerAttr}
+	if !sysAdmin(f) {
+		h.attr = ownerAttrRootless
+	}
 	for _, m := range all {
 		if m.Version == 1 {
 			h.Hierarchies = append(h.Hierarchies, m)
@@ -85,6 +90,10 @@ func detect(f FS) (*Host, error) {
 		}
 		m.Controllers = strings.Fields(list)
 		h.Hierarchies = []Hierarchy{m}
+		// The root of the whole tree has no type.
+		if h.delegated, err = exists(f, path.Join(m.Path, "cgroup.type")); err != nil {
+			return nil, refuse("look at %s", m.Path).because(err)
+		}
 	default:
 		return nil, refuse("no control groups are mounted here").hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup")
 	}
@@ -110,6 +119,18 @@ func detect(f FS) (*Host, error) {
 	ok, err := exists(f, "/run/systemd/system")
 	h.Systemd = ok && err == nil
 	return h, nil
+}
+
+// sysAdmin reports whether this process has CAP_SYS_ADMIN over the machine.
+// Without it trusted.* attributes neither show nor can be set, xattr(7); that of
+// a user namespace does not count, capabilities(7).
+func sysAdmin(f FS) bool {
+	status, _ := read(f, "/proc/self/status")
+	ids, _ := read(f, "/proc/self/uid_map")
+	_, rest, _ := strings.Cut(status, "CapEff:")
+	set, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	caps, err := strconv.ParseUint(set, 16, 64)
+	return err == nil && caps&(1<<21) != 0 && slices.Equal(strings.Fields(ids), []string{"0", "0", "4294967295"})
 }
 
 // hierarchy returns the tree that carries a controller.
@@ -212,6 +233,20 @@ func measure(f FS, h *Host) (Machine, error) {
 		}
 	}
 	return m, nil
+}
+
+// uptime is the time since boot, that asleep included, in steps of 10 ms. It is
+// the clock of the process table, and no step of the wall clock moves it.
+func (h *Host) uptime() (time.Duration, error) {
+	text, err := read(h.FS, "/proc/uptime")
+	if err != nil {
+		return 0, err
+	}
+	var seconds float64
+	if _, err := fmt.Sscan(text, &seconds); err != nil {
+		return 0, fmt.Errorf("/proc/uptime reads %q: %w", text, err)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
 }
 
 // quotaMilliCPU returns the hard CPU limit of a folder in thousandths of a core.

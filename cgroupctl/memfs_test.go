@@ -21,6 +21,7 @@ type memFS struct {
 	folders map[string]int64 // path -> magic
 	attrs   map[string]string
 	version int
+	hidden  bool // trusted.* attributes do not show
 	// before is asked ahead of each change; an error ends the change.
 	before func(op, path string) error
 	// clamp rewrites what a control file keeps of a write.
@@ -32,6 +33,9 @@ func newMemFS(version int) *memFS {
 	m := &memFS{files: map[string]string{}, folders: map[string]int64{}, attrs: map[string]string{}, version: version}
 	m.files["/proc/meminfo"] = "MemTotal:        8388608 kB\nMemAvailable:    4194304 kB\n"
 	m.files["/sys/devices/system/cpu/online"] = "0-3\n"
+	m.files["/proc/self/status"] = "Name:\twxops\nCapEff:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n"
+	m.files["/proc/self/uid_map"] = "         0          0 4294967295\n"
+	m.files["/proc/uptime"] = "5000.00 9000.00\n"
 	m.folders["/proc"] = 0x9fa0
 	if version == 2 {
 		m.files["/proc/self/mountinfo"] = "30 23 0:26 / /cg rw,nosuid - cgroup2 cgroup2 rw\n"
@@ -295,7 +299,7 @@ func (m *memFS) Attr(p, name string) (string, error) {
 	if _, ok := m.folders[p]; !ok {
 		return "", &fs.PathError{Op: "getxattr", Path: p, Err: fs.ErrNotExist}
 	}
-	if v, ok := m.attrs[p+"#"+name]; ok {
+	if v, ok := m.attrs[p+"#"+name]; ok && !(m.hidden && strings.HasPrefix(name, "trusted.")) {
 		return v, nil
 	}
 	return "", errNoAttr

@@ -21,28 +21,28 @@ const (
 	slowEvery   = 4
 	leaseFor    = 15 * time.Second // a controller that misses five renewals is gone
 	leaseEvery  = 3 * time.Second
-	leaseMost   = time.Minute // more left than this: the clock was set back
 )
 
 // lease is the controller's claim on the quota of the offline slice, an
-// extended attribute of its folder in the tree of the cpu controller.
+// extended attribute of its folder in the tree of the cpu controller. It ends by
+// the time since boot: that clock is never set, and no attribute outlives it.
 type lease struct {
-	until time.Time
+	until time.Duration // after boot, whole seconds
 	pid   int
 	rule  Rule
 }
 
 func (l lease) String() string {
-	return fmt.Sprintf("until=%d pid=%d rule=%s", l.until.Unix(), l.pid, l.rule)
+	return fmt.Sprintf("until=%d pid=%d rule=%s", int64(l.until/time.Second), l.pid, l.rule)
 }
 
 func parseLease(s string) (lease, error) {
 	var l lease
-	var unix int64
-	if _, err := fmt.Sscanf(s, "until=%d pid=%d rule=%s", &unix, &l.pid, &l.rule); err != nil {
+	var seconds int64
+	if _, err := fmt.Sscanf(s, "until=%d pid=%d rule=%s", &seconds, &l.pid, &l.rule); err != nil {
 		return l, fmt.Errorf("lease %q: %w", s, err)
 	}
-	l.until = time.Unix(unix, 0)
+	l.until = time.Duration(seconds) * time.Second
 	return l, nil
 }
 
@@ -52,8 +52,12 @@ func (t *Tree) lapsed() (string, error) {
 	if text == "" || err != nil {
 		return "", err
 	}
+	up, err := t.host.uptime()
+	if err != nil {
+		return "", err
+	}
 	l, err := parseLease(text)
-	if left := l.until.Sub(t.now()); err != nil || left < 0 || left > leaseMost {
+	if left := l.until - up; err != nil || left < 0 || left > leaseFor {
 		return text, nil
 	}
 	return "", nil
@@ -169,8 +173,12 @@ func (t *Tree) RunOffline(ctx context.Context, say func(Event)) error {
 		s := m.measure(now, n%slowEvery == 0)
 		d := c.Step(w, s)
 		e := Event{At: now, Decision: d, Sample: s}
-		if now.Sub(renewed) >= leaseEvery || now.Before(renewed) || d.Rule != last.Rule {
-			l := lease{until: now.Add(leaseFor), pid: t.host.self, rule: d.Rule}
+		if now.Sub(renewed) >= leaseEvery || d.Rule != last.Rule {
+			up, err := t.host.uptime()
+			if err != nil {
+				return refuse("read the time since boot").because(err)
+			}
+			l := lease{until: up + leaseFor, pid: t.host.self, rule: d.Rule}
 			if err := t.host.FS.SetAttr(folder, t.host.attr+leaseSuffix, l.String()); err != nil {
 				return t.denied("take the lease of "+folder, folder, err)
 			}
@@ -412,6 +420,7 @@ func (t *Tree) OfflineStatus() (*OfflineStatus, error) {
 	w, admit := t.spec.WindowAt(now)
 	s := &OfflineStatus{Name: t.spec.Offline.Name, Window: w.Name, Rule: w.Rule, AdmitsJobs: admit, Controller: "none", ReserveCores: t.reserveCores()}
 	if end := t.spec.WindowEnd(now); !end.IsZero() {
+		end = end.In(t.spec.Location)
 		s.Until = &end
 	}
 	text, err := t.leaseText()

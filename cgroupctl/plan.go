@@ -92,6 +92,7 @@ const (
 	ours
 	unfinished // made by a run that died before it could mark it
 	foreign
+	unseen // another's, or root's, whose marks do not show to this user
 )
 
 func (t *Tree) state(folder string) (state, string, error) {
@@ -115,7 +116,19 @@ func (t *Tree) state(folder string) (state, string, error) {
 	if err == nil && slices.Contains(strings.Split(intent, ","), path.Base(folder)) {
 		return unfinished, "", nil
 	}
+	if t.host.attr == ownerAttrRootless {
+		return unseen, "", nil
+	}
 	return foreign, "", nil
+}
+
+// stranger is the refusal to touch a folder that is foreign or unseen.
+func stranger(folder string, st state) *Error {
+	if st == unseen {
+		return refuse("%s is there, and whether wxops made it does not show", folder).
+			because(errors.New("the marks that root sets are hidden from users without CAP_SYS_ADMIN")).hint("run as root")
+	}
+	return refuse("%s was not made by wxops, and is left alone", folder).hint("choose another parent or name, or remove the folder yourself")
 }
 
 // Plan compares the wish with the machine and writes nothing.
@@ -164,8 +177,8 @@ func (p *planner) hierarchy(h Hierarchy, groups []group) error {
 		}
 		states[i] = st
 		switch {
-		case st == foreign:
-			return refuse("%s was not made by wxops, and is left alone", folder).hint("choose another parent or name, or remove the folder yourself")
+		case st == foreign || st == unseen:
+			return stranger(folder, st)
 		case st == absent:
 			missing[path.Dir(folder)] = append(missing[path.Dir(folder)], path.Base(folder))
 		case st == ours && mark != g.mark():
@@ -403,6 +416,8 @@ func (t *Tree) denied(what, folder string, err error) error {
 		return e.hint("run as root, or have %s delegated to this user (chown the folder and its cgroup.* files)", path.Dir(folder))
 	case isReadOnly(err):
 		return e.hint("the control groups are mounted read-only; remount with rw, or run outside of the container")
+	case isUnsupported(err):
+		return e.hint("cgroup v1 keeps no mark of a user who is not root; run as root")
 	}
 	return e
 }

@@ -339,15 +339,47 @@ func TestLapsedLeaseRevertsToTheWindow(t *testing.T) {
 		for _, c := range []struct {
 			until time.Duration
 			want  string
-		}{{time.Second * 10, text}, {-time.Second, standing}, {time.Hour, standing}} {
+		}{{time.Second * 10, text}, {-time.Second, standing}, {time.Hour, standing}} { // beyond any lease: none of this boot
 			m.files[folder+quota] = text
-			m.attrs[folder+"#"+ownerAttr+leaseSuffix] = lease{until: noon.Add(c.until), pid: 9, rule: Unrestricted}.String()
+			m.attrs[folder+"#"+ownerAttr+leaseSuffix] = lease{until: 5000*time.Second + c.until, pid: 9, rule: Unrestricted}.String()
 			apply(t, tree)
 			if got := m.files[folder+quota]; got != c.want {
 				t.Errorf("lease with %s left: quota %q, want %q", c.until, got, c.want)
 			}
 			m.files[folder+quota] = text
 			delete(m.attrs, folder+"#"+ownerAttr+leaseSuffix)
+		}
+	})
+}
+
+// What one slice forbids is said before any other is touched; gc leaves such a
+// slice where it is and takes the rest.
+func TestRemoveChecksAllSlicesBeforeItTouchesOne(t *testing.T) {
+	bothVersions(t, func(t *testing.T, version int) {
+		top := map[int]string{1: "/cg/memory/wxops", 2: "/cg/wxops"}[version]
+		for name, c := range map[string]struct {
+			prepare func(m *memFS)
+			options RemoveOptions
+			want    string
+		}{
+			"group below": {func(m *memFS) { m.folders[top+"/web/theirs"] = m.folders[top+"/web"] }, RemoveOptions{Kill: true}, "web has groups below it that wxops did not make (theirs)"},
+			"busy":        {func(m *memFS) { m.files[top+"/web/cgroup.procs"] = "40\n" }, RemoveOptions{}, "slice web is busy: PID 40"},
+			"busy parent": {func(m *memFS) { m.files[top+"/cgroup.procs"] = "40\n" }, RemoveOptions{}, "parent folder wxops is busy: PID 40"},
+		} {
+			m := newMemFS(version)
+			tree := memTree(t, m, memSpec)
+			apply(t, tree)
+			m.process(40, 1, 40, 7, "", "somebody")
+			c.prepare(m)
+			m.writes = nil
+			if _, err := tree.Remove(context.Background(), nil, c.options); err == nil || !strings.Contains(err.Error(), c.want) || len(m.writes) != 0 {
+				t.Errorf("%s: %v, wrote %v; want %q and nothing written", name, err, m.writes, c.want)
+			}
+			tree.spec.Online = nil
+			r, err := tree.Collect(context.Background())
+			if left := m.folders[top+"/web"] != 0; err != nil || left != (name != "busy parent") || m.folders[top+"/pin"] != 0 {
+				t.Errorf("%s: gc took %v, %v", name, r.Folders, err)
+			}
 		}
 	})
 }

@@ -44,14 +44,52 @@ func (t *Tree) Remove(ctx context.Context, names []string, o RemoveOptions) (*Re
 	if len(names) == 0 {
 		names = all
 	}
-	if !o.Evacuate && !o.Kill {
-		for _, n := range names {
-			if pids := t.members(n); len(pids) > 0 {
-				return nil, refuse("slice %s is busy: %s", n, somePIDs(pids)).hint("--evacuate moves them out, --kill kills them")
+	if err := t.removable(names, o); err != nil {
+		return nil, err
+	}
+	return t.remove(ctx, names, o)
+}
+
+// removable refuses what one of the slices forbids, before any is touched: those
+// that are busy, unless o says what to do, and those with another's group below.
+func (t *Tree) removable(names []string, o RemoveOptions) error {
+	busy := func(what string, pids []int) error {
+		if len(pids) == 0 || o.Evacuate || o.Kill {
+			return nil
+		}
+		return refuse("%s is busy: %s", what, somePIDs(pids)).hint("--evacuate moves them out, --kill kills them")
+	}
+	for _, n := range names {
+		if err := busy("slice "+n, t.members(n)); err != nil {
+			return err
+		}
+		for _, h := range t.host.Hierarchies {
+			if err := t.nothingBelow(t.folder(h, n)); err != nil {
+				return err
 			}
 		}
 	}
-	return t.remove(ctx, names, o)
+	left, err := t.children()
+	if err != nil || slices.ContainsFunc(left, func(n string) bool { return !slices.Contains(names, n) }) {
+		return err // the parent stays
+	}
+	return busy("parent folder "+t.spec.Parent, t.members(""))
+}
+
+// nothingBelow refuses a slice that has groups of its own below it; those of a
+// unit are its scopes.
+func (t *Tree) nothingBelow(folder string) error {
+	if t.host.units != nil {
+		return nil
+	}
+	below, err := t.host.FS.Folders(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return t.denied("list "+folder, folder, err)
+	}
+	if len(below) == 0 {
+		return nil
+	}
+	return refuse("%s has groups below it that wxops did not make (%s)", folder, below[0]).hint("rmdir %s first", path.Join(folder, below[0]))
 }
 
 // Collect removes what is marked, empty and not in the file.
@@ -66,7 +104,7 @@ func (t *Tree) Collect(ctx context.Context) (*Removed, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(n string) bool {
-		return slices.ContainsFunc(t.groups(), func(g group) bool { return g.name == n }) || len(t.members(n)) > 0
+		return slices.ContainsFunc(t.groups(), func(g group) bool { return g.name == n }) || t.removable([]string{n}, RemoveOptions{}) != nil
 	})
 	return t.remove(ctx, all, RemoveOptions{})
 }
@@ -94,9 +132,6 @@ func (t *Tree) remove(ctx context.Context, names []string, o RemoveOptions) (*Re
 		if st, _, err := t.state(t.folder(h, "")); err != nil || st != ours {
 			continue
 		}
-		if pids := t.pids(t.folder(h, "")); len(pids) > 0 && !o.Evacuate && !o.Kill {
-			return r, refuse("%s is busy: %s", t.folder(h, ""), somePIDs(pids)).hint("--evacuate moves them out, --kill kills them")
-		}
 		if err := t.empty(ctx, "", o, r); err != nil {
 			return r, err
 		}
@@ -116,7 +151,12 @@ func (t *Tree) marked() ([]string, error) {
 	var out []string
 	for _, n := range names {
 		for _, h := range t.host.Hierarchies {
-			if st, _, err := t.state(t.folder(h, n)); err == nil && (st == ours || st == unfinished) {
+			folder := t.folder(h, n)
+			st, _, err := t.state(folder)
+			if err == nil && st == unseen {
+				return nil, stranger(folder, st)
+			}
+			if err == nil && (st == ours || st == unfinished) {
 				out = append(out, n)
 				break
 			}
@@ -266,8 +306,8 @@ func (t *Tree) rmdir(ctx context.Context, folder string, wait time.Duration, r *
 		case !isBusy(err):
 			return t.denied("remove "+folder, folder, err)
 		}
-		if below, e := t.host.FS.Folders(folder); e == nil && len(below) > 0 {
-			return refuse("%s has groups below it that wxops did not make (%s)", folder, below[0]).hint("remove them first")
+		if err := t.nothingBelow(folder); err != nil { // made since the look at all slices
+			return err
 		}
 		if t.now().After(deadline) {
 			return refuse("remove %s: still busy after %s", folder, wait).because(err)

@@ -38,9 +38,13 @@ func (t *Tree) Usage() ([]Usage, error) {
 			u.Shape = g.online.Shape.String()
 		}
 		for _, h := range t.host.Hierarchies {
-			if st, _, err := t.state(t.folder(h, g.name)); err != nil {
-				return nil, t.denied("look at "+t.folder(h, g.name), t.folder(h, g.name), err)
-			} else if st != ours {
+			folder := t.folder(h, g.name)
+			switch st, _, err := t.state(folder); {
+			case err != nil:
+				return nil, t.denied("look at "+folder, folder, err)
+			case st == unseen:
+				return nil, stranger(folder, st)
+			case st != ours:
 				u.Present = false
 			}
 		}
