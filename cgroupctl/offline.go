@@ -398,6 +398,7 @@ type OfflineStatus struct {
 	Rule         Rule       `json:"rule"`
 	Until        *time.Time `json:"until,omitempty" doc:"when another window begins"`
 	AdmitsJobs   bool       `json:"admits_jobs"`
+	AdmitsFrom   *time.Time `json:"admits_from,omitempty" doc:"when a job may begin next; absent while one may now"`
 	Controller   string     `json:"controller" doc:"running, gone (its lease has lapsed) or none"`
 	PID          int        `json:"pid,omitempty" doc:"of the controller"`
 	LimitCores   float64    `json:"limit_cores" doc:"hard limit; 0 for none"`
@@ -420,8 +421,10 @@ func (t *Tree) OfflineStatus() (*OfflineStatus, error) {
 	w, admit := t.spec.WindowAt(now)
 	s := &OfflineStatus{Name: t.spec.Offline.Name, Window: w.Name, Rule: w.Rule, AdmitsJobs: admit, Controller: "none", ReserveCores: t.reserveCores()}
 	if end := t.spec.WindowEnd(now); !end.IsZero() {
-		end = end.In(t.spec.Location)
 		s.Until = &end
+	}
+	if from := t.spec.AdmitsFrom(now); !admit && !from.IsZero() {
+		s.AdmitsFrom = &from
 	}
 	text, err := t.leaseText()
 	if err != nil {

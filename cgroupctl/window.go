@@ -165,10 +165,20 @@ func (s *Spec) window(now time.Time) Window {
 // holds, looking at most two days ahead; zero when none ever does.
 func (s *Spec) WindowEnd(now time.Time) time.Time {
 	w := s.window(now)
-	t := now.Truncate(time.Minute)
+	return s.minuteAfter(now, func(t time.Time) bool { return s.window(t) != w })
+}
+
+// AdmitsFrom is the same for the first minute at which a job may start.
+func (s *Spec) AdmitsFrom(now time.Time) time.Time {
+	return s.minuteAfter(now, func(t time.Time) bool { _, admit := s.WindowAt(t); return admit })
+}
+
+// minuteAfter looks for a minute of the next two days, in the spec's zone.
+func (s *Spec) minuteAfter(now time.Time, is func(time.Time) bool) time.Time {
+	t := now.In(s.Location).Truncate(time.Minute)
 	for range 48 * 60 {
 		t = t.Add(time.Minute)
-		if s.window(t) != w {
+		if is(t) {
 			return t
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/realpart"
@@ -86,6 +87,31 @@ func TestSliceCommandsOnThisMachine(t *testing.T) {
 	}
 	if b, err := os.ReadFile(log); err != nil || !strings.Contains(string(b), `"exit":5`) {
 		t.Errorf("job log: %q, %v", b, err)
+	}
+	// Ten minutes before a window without jobs none begins; it waits and says so.
+	now := time.Now().UTC()
+	soon := strings.Replace(text, `windows: [{name: all, from: "00:00", to: "24:00", rule: throttled}]`, fmt.Sprintf(
+		"windows: [{name: open, from: %q, to: %q, rule: unrestricted}, {name: peak, from: %[2]q, to: %[3]q, rule: frozen}]",
+		now.Add(-time.Hour).Format("15:04"), now.Add(10*time.Minute).Format("15:04"), now.Add(2*time.Hour).Format("15:04")), 1)
+	waiting := filepath.Join(t.TempDir(), "waiting.yaml")
+	if err := os.WriteFile(waiting, []byte(soon), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	queued := self("slice", "offline", "run", "-f", waiting, "--", "false")
+	said, err := queued.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := queued.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if wanted := "queued: window open admits no job now; "; err != nil || !strings.HasPrefix(line, wanted) {
+		t.Errorf("a job before the peak says %q, %v; want %q", line, err, wanted)
+	}
+	_ = queued.Process.Signal(os.Interrupt)
+	if err := queued.Wait(); !asExit(err, &exit) || exit.ExitCode() != cli.ExitInterrupted {
+		t.Errorf("a queued job that is interrupted: %v", err)
 	}
 	sleeper := self("slice", "run", "-f", file, "web", "--", "sh", "-c", "echo inside; exec sleep 1000")
 	pipe, err := sleeper.StdoutPipe()

@@ -110,7 +110,7 @@ func (f *sliceFlags) job(ctx context.Context, tree *cgroupctl.Tree, args []strin
 		}
 		if !told {
 			told = true
-			fmt.Fprintf(f.s.Err, "queued: window %s admits no jobs now\n", dash(s.Window))
+			fmt.Fprintf(f.s.Err, "queued: %s\n", whyQueued(s))
 		}
 		return nil
 	})
@@ -148,6 +148,17 @@ func (f *sliceFlags) job(ctx context.Context, tree *cgroupctl.Tree, args []strin
 	return cli.Exit(r.Exit)
 }
 
+// whyQueued says what a job waits for, and until when where that is known.
+func whyQueued(s *cgroupctl.OfflineStatus) string {
+	switch {
+	case s.AdmitsJobs:
+		return "offline work is frozen"
+	case s.AdmitsFrom != nil:
+		return fmt.Sprintf("window %s admits no job now; the next may begin at %s", dash(s.Window), clock(*s.AdmitsFrom))
+	}
+	return fmt.Sprintf("window %s admits no jobs, and none of the next two days does", dash(s.Window))
+}
+
 var errAdmitted = errors.New("admitted")
 
 // exitStatus is the status as a shell gives it: 128 and the signal for a kill.
@@ -172,42 +183,37 @@ func appendLine(path string, v any) error {
 }
 
 func (f *sliceFlags) offlineStatus() *cobra.Command {
-	var out cli.Output
-	c := &cobra.Command{
+	return f.tells(&cobra.Command{
 		Use:   "status",
 		Short: "Show the window, the limit and the use of offline work",
 		Example: `  wxops slice offline status -f slices.yaml
   wxops slice offline status -f slices.yaml -o json
   wxops slice offline status -f slices.yaml -o yaml`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			tree, err := f.treeFor(&out)
-			if err != nil {
-				return err
+	}, false, func(_ *cobra.Command, tree *cgroupctl.Tree, _ []string) (*sheet, error) {
+		s, err := tree.OfflineStatus()
+		if err != nil {
+			return nil, err
+		}
+		return &sheet{kind: kindOffline, created: time.Now(), data: s, table: func() *cli.Table {
+			until := "-"
+			if s.Until != nil {
+				until = clock(*s.Until)
 			}
-			s, err := tree.OfflineStatus()
-			if err != nil {
-				return sliceError(f.file, err)
+			controller := s.Controller
+			if s.PID != 0 {
+				controller = fmt.Sprintf("%s (PID %d)", s.Controller, s.PID)
 			}
-			return f.document(&out, kindOffline, time.Now(), nil, s, func() *cli.Table {
-				until := "-"
-				if s.Until != nil {
-					until = s.Until.Format("2006-01-02 15:04 MST")
-				}
-				controller := s.Controller
-				if s.PID != 0 {
-					controller = fmt.Sprintf("%s (PID %d)", s.Controller, s.PID)
-				}
-				return cli.NewTable("WHAT", "VALUE").
-					Row("window", dash(s.Window)).Row("rule", s.Rule).Row("until", until).Row("admits jobs", yesNo(s.AdmitsJobs)).
-					Row("controller", controller).Row("cpu limit", coresOrNone(s.LimitCores)).Row("cpu used", fmt.Sprintf("%.2f s", s.CPUSeconds)).
-					Row("memory used", mebi(s.MemoryBytes)).Row("processes", s.Processes).Row("frozen", yesNo(s.Frozen))
-			})
-		},
-	}
-	out.AddFlag(c, "table", "json", "yaml")
-	return c
+			return cli.NewTable("WHAT", "VALUE").
+				Row("window", dash(s.Window)).Row("rule", s.Rule).Row("until", until).Row("admits jobs", yesNo(s.AdmitsJobs)).
+				Row("controller", controller).Row("cpu limit", coresOrNone(s.LimitCores)).Row("cpu used", fmt.Sprintf("%.2f s", s.CPUSeconds)).
+				Row("memory used", mebi(s.MemoryBytes)).Row("processes", s.Processes).Row("frozen", yesNo(s.Frozen))
+		}}, nil
+	})
 }
+
+// clock is a moment for people, with the zone that the windows are meant in.
+func clock(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
 func yesNo(b bool) string {
 	if b {

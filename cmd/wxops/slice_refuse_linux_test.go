@@ -97,7 +97,7 @@ func TestSliceRefusalsOnThisMachine(t *testing.T) {
 	pid := fmt.Sprint(sleeper.Process.Pid)
 	want(0, "writes made", "apply", "-f", matched) // the mark holds a hash of the wish
 	want(1, "PID "+pid, "drift", "-f", matched)
-	want(0, "1 processes inside", "attach", "-f", matched, "web", "--match", "^sleep "+mark+"$")
+	want(0, "1 process inside", "attach", "-f", matched, "web", "--match", "^sleep "+mark+"$")
 	want(0, "no drift", "drift", "-f", matched)
 	want(3, "slice web is busy: PID "+pid, "rm", "-f", matched)
 	want(0, "nothing to remove", "gc", "-f", file("none.yaml", ""))

@@ -160,3 +160,20 @@ func (w *sliceWatch) rows() ([][]tui.Cell, error) {
 	w.before, w.at = next, now
 	return rows, nil
 }
+
+// sliceTicker calls step at once and then every interval, count times or, when
+// count is 0, until the context ends.
+func sliceTicker(ctx context.Context, interval time.Duration, count int, step func() error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for n := 1; ; n++ {
+		if err := step(); err != nil || n == count {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
