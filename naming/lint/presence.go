@@ -13,13 +13,18 @@ import (
 // A unit is one version of a service with all its files and places.
 type unit struct {
 	groups []*group
-	places map[placeKey]*placeState
-	order  []placeKey
-	states []*placeState // in that order
-	at     int           // the state that the next member of a group mostly has
+	places []*placeState
+	index  map[placeKey]*placeState // of places, once there are more than fewPlaces
+	at     int                      // the place that the next member of a group mostly has
 }
 
+// fewPlaces are searched one by one; nearly every service has no more, and a
+// map for each would be a tenth of the memory of a run.
+const fewPlaces = 32
+
 type placeKey struct{ env, region, instance string }
+
+func keyOf(s *spot) placeKey { return placeKey{s.env, s.region, s.instance} }
 
 type placeState struct {
 	spot    *spot
@@ -57,7 +62,7 @@ func (l *linter) presence(groups []*group) map[int32]bool {
 		k := [2]string{home, version}
 		u := units[k]
 		if u == nil {
-			u = &unit{places: map[placeKey]*placeState{}}
+			u = &unit{}
 			units[k] = u
 			order = append(order, u)
 		}
@@ -92,26 +97,57 @@ func (l *linter) presence(groups []*group) map[int32]bool {
 	return explained
 }
 
-// place returns the state of a place. Groups have their members in one order,
-// so it mostly is the next one.
+// place returns the state of a place, a new one if the unit did not have it.
+// Groups have their members in one order, so it mostly is the next one.
 func (u *unit) place(s *spot) *placeState {
 	for range 2 {
-		if u.at < len(u.states) {
-			st := u.states[u.at]
+		if u.at < len(u.places) {
+			st := u.places[u.at]
 			if u.at++; st.spot == s {
 				return st
 			}
 		}
 	}
-	k := placeKey{s.env, s.region, s.instance}
-	st := u.places[k]
+	st := u.find(s)
 	if st == nil {
 		st = &placeState{spot: s}
-		u.places[k] = st
-		u.order = append(u.order, k)
-		u.states = append(u.states, st)
+		u.places = append(u.places, st)
+		switch {
+		case u.index != nil:
+			u.index[keyOf(s)] = st
+		case len(u.places) > fewPlaces:
+			u.index = map[placeKey]*placeState{}
+			for _, st := range u.places {
+				u.index[keyOf(st.spot)] = st
+			}
+		}
 	}
 	return st
+}
+
+// find returns the state of a place, nil if the unit does not have it.
+func (u *unit) find(s *spot) *placeState {
+	k := keyOf(s)
+	if u.index != nil {
+		return u.index[k]
+	}
+	for _, st := range u.places {
+		if keyOf(st.spot) == k {
+			return st
+		}
+	}
+	return nil
+}
+
+// dropOutside takes out the places that are no instance.
+func (u *unit) dropOutside() {
+	u.places = slices.DeleteFunc(u.places, func(st *placeState) bool {
+		if st.spot.instance == "" {
+			delete(u.index, keyOf(st.spot))
+			return true
+		}
+		return false
+	})
 }
 
 // findFolders notes which directories each place has. Only the names of what
@@ -119,7 +155,7 @@ func (u *unit) place(s *spot) *placeState {
 func (u *unit) findFolders() {
 	for _, g := range u.groups {
 		for _, m := range g.members {
-			st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]
+			st := u.find(m.spot)
 			if st == nil {
 				continue
 			}
@@ -136,7 +172,7 @@ func (u *unit) findFolders() {
 // has returns the member of a group at this place.
 func (st *placeState) has(g *group) member {
 	for i := len(g.members) - 1; i >= 0; i-- {
-		if s := g.members[i].spot; s == st.spot || s.env == st.spot.env && s.region == st.spot.region && s.instance == st.spot.instance {
+		if s := g.members[i].spot; s == st.spot || keyOf(s) == keyOf(st.spot) {
 			return g.members[i]
 		}
 	}
@@ -145,16 +181,11 @@ func (st *placeState) has(g *group) member {
 
 func (l *linter) unit(u *unit, explained map[int32]bool) {
 	withInstances := false
-	for _, k := range u.order {
-		withInstances = withInstances || k.instance != ""
+	for _, st := range u.places {
+		withInstances = withInstances || st.spot.instance != ""
 	}
 	if withInstances { // what lies beside the instances is no instance
-		u.order = slices.DeleteFunc(u.order, func(k placeKey) bool {
-			if k.instance == "" {
-				delete(u.places, k)
-			}
-			return k.instance == ""
-		})
+		u.dropOutside()
 	}
 	for _, g := range u.groups {
 		if !withInstances && !expected(g.rel) {
@@ -165,12 +196,12 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		}
 		if 2*len(g.members) > len(u.places) {
 			for _, m := range g.members {
-				if st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]; st != nil {
+				if st := u.find(m.spot); st != nil {
 					st.last = g
 				}
 			}
-			for _, k := range u.order {
-				if st := u.places[k]; st.last != g {
+			for _, st := range u.places {
+				if st.last != g {
 					st.missing = append(st.missing, g)
 				}
 			}
@@ -178,12 +209,12 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		}
 		for _, m := range g.members {
 			kind := l.t.entries[m.entry].kind
-			if st := u.places[placeKey{m.spot.env, m.spot.region, m.spot.instance}]; st != nil && kind != symlink && kind != special {
+			if st := u.find(m.spot); st != nil && kind != symlink && kind != special {
 				st.extra = append(st.extra, g)
 			}
 		}
 	}
-	if slices.ContainsFunc(u.order, func(k placeKey) bool { return len(u.places[k].missing) > 0 }) {
+	if slices.ContainsFunc(u.places, func(st *placeState) bool { return len(st.missing) > 0 }) {
 		u.findFolders()
 	}
 	found := map[[2]string]*Finding{}
@@ -200,8 +231,7 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		f.Message = message(f)
 	}
 	total, overlaid := len(u.places), u.overlaid()
-	for _, k := range u.order {
-		st := u.places[k]
+	for _, st := range u.places {
 		if !withInstances && st.files*10 < len(u.groups)*3 {
 			continue // an environment of another kind: nothing to expect from it
 		}

@@ -410,6 +410,7 @@ func readTree(ctx context.Context, root string, opt *Options, ignore *ignoreRule
 			walkers = append(walkers, w)
 		}
 		wg.Go(func() {
+			ownDescriptors()
 			for ctx.Err() == nil {
 				k := int(next.Add(1)) - 1
 				if k >= len(queue) {

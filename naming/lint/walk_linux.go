@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -34,6 +35,15 @@ func openRoot(root, p string) (directory, error) {
 			return directory(fd), err
 		}
 	}
+}
+
+// ownDescriptors gives the calling goroutine a thread with a table of open files
+// of its own, for the rest of its life: the kernel locks and counts every use of
+// a table that threads share. Where it is forbidden, as in some containers, the
+// table stays shared.
+func ownDescriptors() {
+	runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
+	_ = unix.Unshare(unix.CLONE_FILES)
 }
 
 // openAt opens a name without copying it: a NUL follows its text in memory.
@@ -90,7 +100,9 @@ func newStamp(st *unix.Stat_t) stamp {
 	return stamp{size: st.Size, modified: st.Mtim.Nano(), changed: st.Ctim.Nano(), inode: st.Ino, device: uint64(st.Dev), mode: st.Mode}
 }
 
-// list reads the names in a directory with getdents64.
+// list reads the names in a directory with getdents64. Only an empty answer is
+// the end: a local file system fills the buffer, but a signal, as the runtime
+// sends them, ends an answer early.
 func (w *walker) list(d directory, l *listing) error {
 	for k := 0; ; {
 		n, _, err := syscall.RawSyscall(unix.SYS_GETDENTS64, uintptr(d), uintptr(unsafe.Pointer(unsafe.SliceData(w.dents))), uintptr(len(w.dents)))
