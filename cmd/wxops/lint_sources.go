@@ -115,7 +115,7 @@ func (f *lintFlags) applyFixes(ctx context.Context, s *cli.IO, r *lint.Report, p
 	}
 	for _, x := range fixed {
 		if f.diff {
-			if err := writeDiff(s.Out, x); err != nil {
+			if err := x.WriteDiff(s.Out); err != nil {
 				return err
 			}
 			continue
@@ -126,44 +126,6 @@ func (f *lintFlags) applyFixes(ctx context.Context, s *cli.IO, r *lint.Report, p
 		fmt.Fprintf(s.Err, "%d files fixed\n", len(fixed))
 	}
 	return nil
-}
-
-// writeDiff prints a change as a unified diff. The changes of a fix are at
-// either end of lines, so lines correspond one to one.
-func writeDiff(w io.Writer, x lint.Fixed) error {
-	if x.Before == nil {
-		_, err := fmt.Fprintf(w, "# %s: %s\n", x.Path, x.What)
-		return err
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "--- a/%s\n+++ b/%s\n", x.Path, x.Path)
-	before, after := slices.Collect(bytes.Lines(x.Before)), slices.Collect(bytes.Lines(x.After))
-	for i := 0; i < len(before) && i < len(after); {
-		if bytes.Equal(before[i], after[i]) {
-			i++
-			continue
-		}
-		end := i
-		for end < len(before) && end < len(after) && !bytes.Equal(before[end], after[end]) {
-			end++
-		}
-		fmt.Fprintf(&b, "@@ -%d,%d +%d,%d @@\n", i+1, end-i, i+1, end-i)
-		for _, side := range []struct {
-			mark  byte
-			lines [][]byte
-		}{{'-', before[i:end]}, {'+', after[i:end]}} {
-			for _, line := range side.lines {
-				b.WriteByte(side.mark)
-				b.Write(line)
-				if line[len(line)-1] != '\n' {
-					b.WriteString("\n\\ No newline at end of file\n")
-				}
-			}
-		}
-		i = end
-	}
-	_, err := w.Write(b.Bytes())
-	return err
 }
 
 // watch lints again and again and prints each report that is another one.

@@ -181,6 +181,14 @@ func (a *analyzer) visit(n *format.Node, outer *maphash.Hash) {
 	if kubernetes(n) {
 		a.k8s = true
 		defer func() { a.k8s = false }()
+		if secretObject(n) {
+			if c := secretData(n); c != nil {
+				a.trail = append(a.trail, c)
+				a.hit(hitSecret, c, "")
+				a.trail = a.trail[:len(a.trail)-1]
+			}
+			return // what it says of credentials is said
+		}
 	}
 	scalars := 0
 	for c := n.First; c != nil; c = c.Next {
@@ -279,149 +287,6 @@ func standsAlone(v string, m envMention) bool {
 		return false
 	}
 	return true
-}
-
-type secrecy uint8
-
-const (
-	noSecret secrecy = iota
-	isSecret
-	isPlaceholder
-)
-
-var (
-	secretWords   = map[string]bool{"password": true, "passwd": true, "passwort": true, "pwd": true, "pass": true, "passphrase": true}
-	tokenWords    = map[string]bool{"secret": true, "token": true, "apikey": true, "credential": true, "credentials": true, "accesskey": true, "secretkey": true, "privatekey": true, "apisecret": true, "authtoken": true}
-	keyBefore     = map[string]bool{"api": true, "access": true, "private": true, "secret": true, "encryption": true, "signing": true, "account": true}
-	secretShapes  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
-	urlPassword   = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/\s:@]+:([^/\s@]+)@`)
-	referenceForm = regexp.MustCompile(`^(?:\$\{.*\}|\$\(.*\)|\$[A-Za-z_][A-Za-z0-9_]*|\{\{.*\}\}|<%.*%>|%\{.*\}|%[A-Z_]+%|@[A-Za-z._]+@|ENC\[?\(?.*|DEC::.*|vault:.*|!vault.*|\$ANSIBLE_VAULT.*|secret://.*|ref\+.*|arn:.*|sm://.*|ssm:.*|env:.*|file:.*|/.*|ns/.*|#\{.*|AQIC.*|var\..*|local\..*|data\..*|module\..*|__.*__|valueFrom.*|cipher.*)$`)
-	placeholders  = regexp.MustCompile(`(?i)^(?:change[-_ ]?(?:me|it|this)?.*|replace[-_ ]?me.*|todo.*|fixme|x{3,}|\*{3,}|<[^>]*>|your[-_ ].*|example.*|dummy|placeholder.*|secret|password|passwd|pass|admin|root|test|guest|123456?7?8?9?|default|none|null|foo|bar|foobar|sample|fake.*|redacted|my-?(?:secret|password|token).*|insert.*|tbd|\.\.\.)$`)
-	shapeStart    = [256]bool{'-': true, 'A': true, 'g': true, 'x': true, 'e': true}
-)
-
-// secretOf decides whether a key and its value are a credential in the clear.
-func secretOf(key, v string) secrecy {
-	if len(v) >= 16 && maybeShape(v) && secretShapes.MatchString(v) {
-		return isSecret
-	}
-	if strings.Contains(v, "://") {
-		if m := urlPassword.FindStringSubmatch(v); m != nil {
-			return judge(m[1], true)
-		}
-		return noSecret
-	}
-	last, rest := lastWord(key)
-	if len(last) < 3 {
-		return noSecret
-	}
-	if in(secretWords, last) {
-		return judge(v, true)
-	}
-	if in(tokenWords, last) {
-		return judge(v, false)
-	}
-	if strings.EqualFold(last, "key") {
-		if before, _ := lastWord(rest); in(keyBefore, before) {
-			return judge(v, false)
-		}
-	}
-	return noSecret
-}
-
-// secrecy is secretOf where the trail of the value is known: below a key such as
-// secretKeyRef or namespace_secrets stand the names of credentials.
-func (a *analyzer) secrecy(key, v string) secrecy {
-	s := secretOf(key, v)
-	if s == noSecret {
-		return s
-	}
-	for _, n := range a.trail[:len(a.trail)-1] {
-		if strings.Contains(strings.ToLower(n.Key), "secret") && credentialName(v) {
-			return noSecret
-		}
-	}
-	return s
-}
-
-// credentialName reports whether a value is the name of a credential and not
-// one itself: words without digits, the last of which is password or the like.
-func credentialName(v string) bool {
-	for i := range len(v) {
-		if c := v[i]; !(wordByte(c) || c == '_' || c == '-' || c == '.') || c >= '0' && c <= '9' {
-			return false
-		}
-	}
-	last, rest := lastWord(v)
-	return rest != "" && (in(secretWords, last) || in(tokenWords, last) || strings.EqualFold(last, "key"))
-}
-
-func maybeShape(v string) bool {
-	return shapeStart[v[0]] || strings.Contains(v, "AKIA") || strings.Contains(v, "PRIVATE KEY") || strings.Contains(v, "gh") || strings.Contains(v, "xox") || strings.Contains(v, "eyJ")
-}
-
-// judge tells a credential from a reference to one and from a placeholder. A
-// password may be any word; other credentials look random.
-func judge(v string, password bool) secrecy {
-	v = strings.TrimSpace(v)
-	if v == "" || referenceForm.MatchString(v) || strings.Contains(v, "${") || strings.Contains(v, "{{") {
-		return noSecret
-	}
-	switch strings.ToLower(v) {
-	case "true", "false", "null", "none", "~", "yes", "no":
-		return noSecret
-	}
-	if placeholders.MatchString(v) || credentialName(v) {
-		return isPlaceholder
-	}
-	digit, letter := false, false
-	for i := range len(v) {
-		digit = digit || v[i] >= '0' && v[i] <= '9'
-		letter = letter || v[i] >= 'a' && v[i] <= 'z' || v[i] >= 'A' && v[i] <= 'Z'
-	}
-	if password {
-		if !letter && len(v) < 6 || strings.ContainsAny(v, " \n") {
-			return noSecret // a length or a count, or a sentence
-		}
-		return isSecret
-	}
-	if len(v) >= 12 && digit && letter && !strings.ContainsAny(v, " \n") {
-		return isSecret
-	}
-	return noSecret
-}
-
-// lastWord returns the last word of a key and what is before it: words end at
-// punctuation and where lower case turns into upper case.
-func lastWord(key string) (word, rest string) {
-	end := len(key)
-	for end > 0 && !wordByte(key[end-1]) {
-		end--
-	}
-	i := end
-	for i > 0 && wordByte(key[i-1]) {
-		i--
-		if c := key[i]; c >= 'A' && c <= 'Z' && i > 0 && key[i-1] >= 'a' && key[i-1] <= 'z' {
-			break
-		}
-	}
-	return key[i:end], key[:i]
-}
-
-// in looks a word up in lower case, without allocating.
-func in(set map[string]bool, word string) bool {
-	var buffer [16]byte
-	if len(word) == 0 || len(word) > len(buffer) {
-		return false
-	}
-	for i := range len(word) {
-		c := word[i]
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		buffer[i] = c
-	}
-	return set[string(buffer[:len(word)])]
 }
 
 var notAHost = []string{"version", "cidr", "mask", "subnet", "range", "network", "allow", "deny", "trusted", "whitelist", "blacklist", "proxies", "serial", "build", "release", "tag", "oid"}

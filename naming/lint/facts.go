@@ -81,7 +81,7 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 	case hitConditional:
 		for _, m := range mentions(h.value, l.opt.envWords) {
 			if l.classes[m.class] || len(l.classes) == 0 {
-				return "WX304", h.value, fmt.Sprintf("%s: decides by the environment: %s", at, shorten(h.value, 60))
+				return "WX304", h.value, fmt.Sprintf("%s: decides by the environment: %s", at, show("", &format.Node{Kind: format.Scalar, Value: h.value}))
 			}
 		}
 	case hitAddress:
@@ -94,7 +94,7 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 		}
 		for _, m := range mentions(h.value, l.opt.envWords) {
 			if l.classes[m.class] && standsAlone(h.value, m) {
-				return "WX301", h.value, fmt.Sprintf("%s: key %s is %s in every environment and names one of them", at, h.key, shorten(h.value, 60))
+				return "WX301", h.value, fmt.Sprintf("%s: key %s is %s in every environment and names one of them", at, h.key, show(h.key, &format.Node{Kind: format.Scalar, Value: h.value}))
 			}
 		}
 	case hitName:

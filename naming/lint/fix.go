@@ -3,8 +3,10 @@ package lint
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 type fixKind uint8
@@ -89,6 +91,51 @@ func (r *Report) Fix(root string, dry bool) ([]Fixed, error) {
 		}
 	}
 	return out, nil
+}
+
+// WriteDiff prints a change as a unified diff. The changes of a fix are at
+// either end of lines, so lines correspond one to one. A line with a credential
+// is hidden, so the diff is for reading and not for patch(1).
+func (x Fixed) WriteDiff(w io.Writer) error {
+	if x.Before == nil {
+		_, err := fmt.Fprintf(w, "# %s: %s\n", printable(x.Path), x.What)
+		return err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "--- a/%s\n+++ b/%s\n", printable(x.Path), printable(x.Path))
+	secret := credentialLines(x.Path, x.Before)
+	before, after := slices.Collect(bytes.Lines(x.Before)), slices.Collect(bytes.Lines(x.After))
+	for i := 0; i < len(before) && i < len(after); {
+		if bytes.Equal(before[i], after[i]) {
+			i++
+			continue
+		}
+		end := i
+		for end < len(before) && end < len(after) && !bytes.Equal(before[end], after[end]) {
+			end++
+		}
+		fmt.Fprintf(&b, "@@ -%d,%d +%d,%d @@\n", i+1, end-i, i+1, end-i)
+		for _, side := range []struct {
+			mark  byte
+			lines [][]byte
+		}{{'-', before[i:end]}, {'+', after[i:end]}} {
+			for k, line := range side.lines {
+				b.WriteByte(side.mark)
+				if secret[i+k+1] {
+					text := bytes.TrimRight(line, "\r\n")
+					b.WriteString("(hidden)")
+					line = line[len(text):]
+				}
+				b.Write(line)
+				if len(line) == 0 || line[len(line)-1] != '\n' {
+					b.WriteString("\n\\ No newline at end of file\n")
+				}
+			}
+		}
+		i = end
+	}
+	_, err := w.Write(b.Bytes())
+	return err
 }
 
 var fixNames = map[string]string{"WX506": "line ends", "WX507": "byte order mark", "WX509": "final newline"}

@@ -96,9 +96,18 @@ func tied(d deviation) bool {
 
 // A keyDiff is one key that does not have the same value in all classes.
 type keyDiff struct {
-	path string
-	ref  *format.Node
-	vals map[*class]*format.Node // nil: the key is missing there
+	path   string
+	ref    *format.Node
+	vals   map[*class]*format.Node // nil: the key is missing there
+	secret bool                    // it is a credential in some class
+}
+
+// show prints a value of the key in a message.
+func (k *keyDiff) show(n *format.Node) string {
+	if k.secret && n != nil {
+		return "(hidden)"
+	}
+	return show(k.path, n)
 }
 
 func (k *keyDiff) node(c, ref *class) *format.Node {
@@ -151,54 +160,6 @@ func writeNode(b *strings.Builder, n *format.Node) {
 		}
 	}
 	b.WriteString(end)
-}
-
-// show prints a value in a message: short, on one line, and never a credential.
-func show(key string, n *format.Node) string {
-	if n == nil {
-		return "missing"
-	}
-	last := lastPart(key)
-	if n.Kind == format.Scalar {
-		if secretOf(last, n.Value) == isSecret {
-			return "(hidden)"
-		}
-		if n.Value == "" {
-			return `""`
-		}
-	} else if hasSecret(n) {
-		return "(hidden)"
-	}
-	return shorten(nodeText(n), 60)
-}
-
-// lastPart returns the part of a key path that says what its value is: the last
-// one, or for a pair of name and value, as in env[DB_PASSWORD].value, the name.
-func lastPart(key string) string {
-	if pair, ok := strings.CutSuffix(key, "].value"); ok {
-		return pair[strings.LastIndexByte(pair, '[')+1:]
-	}
-	return key[strings.LastIndexAny(key, ".@")+1:]
-}
-
-func hasSecret(n *format.Node) bool {
-	for c := n.First; c != nil; c = c.Next {
-		if c.Kind == format.Scalar && secretOf(pairName(n, c), c.Value) == isSecret || hasSecret(c) {
-			return true
-		}
-	}
-	return false
-}
-
-// pairName returns what the value of n's child c is about: c's key, or in a
-// pair of name and value the name.
-func pairName(n, c *format.Node) string {
-	if c.Key == "value" {
-		if name := n.Child("name"); name != nil && name.Kind == format.Scalar {
-			return name.Value
-		}
-	}
-	return c.Key
 }
 
 func shorten(s string, limit int) string {
@@ -298,6 +259,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 		if l.duplicated(readable, path) || l.secretAt(readable, path) || composition(g, path) {
 			continue
 		}
+		diffs[path].secret = l.hasHit(readable, hitSecret, path) || l.hasHit(readable, hitPlaceholder, path)
 		l.key(g, ref, readable, diffs[path])
 	}
 	l.collapse(g, before)
@@ -321,7 +283,7 @@ func firstDifference(a, b []byte) int {
 func (l *linter) hasHit(classes []*class, kind hitKind, key string) bool {
 	for _, c := range classes {
 		for _, h := range c.facts.hits {
-			if h.kind == kind && h.key == key {
+			if h.kind == kind && (h.key == key || kind != hitDuplicate && h.key != "" && strings.HasPrefix(key, h.key+".")) {
 				return true
 			}
 		}
@@ -475,7 +437,7 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 	wrong, own := l.envValues(classes, d, node)
 	if len(wrong) > 0 {
 		f := l.keyFinding("WX303", g, k, wrong, node)
-		f.Message = fmt.Sprintf("%s: %s: key %s is %s and names another environment", g.rel, l.who(g, wrong, "differs", "differ"), k.path, show(k.path, node(wrong[0])))
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s and names another environment", g.rel, l.who(g, wrong, "differs", "differ"), k.path, k.show(node(wrong[0])))
 		l.add(f)
 	}
 	if placement(g, k.path) {
@@ -487,7 +449,7 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 			rule = "WX302"
 		}
 		f := l.keyFinding(rule, g, k, own, node)
-		f.Message = fmt.Sprintf("%s: %s: key %s is %s, which names the environment", g.rel, l.who(g, own, "differs", "differ"), k.path, show(k.path, node(own[0])))
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s, which names the environment", g.rel, l.who(g, own, "differs", "differ"), k.path, k.show(node(own[0])))
 		l.add(f)
 		return
 	}
@@ -539,14 +501,14 @@ func (l *linter) drift(g *group, rule string, k *keyDiff, members []member, node
 	f := l.keyFinding(l.familyRule(rule, g), g, k, members, node)
 	values := []string{}
 	for _, m := range members {
-		if v := show(k.path, node(m)); !slices.Contains(values, v) {
+		if v := k.show(node(m)); !slices.Contains(values, v) {
 			values = append(values, v)
 		}
 	}
 	if len(values) > 3 {
 		values = append(values[:3:3], fmt.Sprintf("%d other values", len(values)-3))
 	}
-	f.Message = fmt.Sprintf("%s: %s: key %s is %s, others %s", g.rel, l.who(g, members, "differs", "differ"), k.path, strings.Join(values, " or "), show(k.path, others))
+	f.Message = fmt.Sprintf("%s: %s: key %s is %s, others %s", g.rel, l.who(g, members, "differs", "differ"), k.path, strings.Join(values, " or "), k.show(others))
 	l.add(f)
 }
 
@@ -560,7 +522,7 @@ func (l *linter) byEnvironment(g *group, k *keyDiff, members []member, node func
 		n := node(m)
 		absent = absent || n == nil
 		addresses = addresses && (n == nil || n.Kind == format.Scalar && endpoint(k.path, n.Value))
-		if part := m.spot.env + " " + show(k.path, n); !slices.Contains(parts, part) {
+		if part := m.spot.env + " " + k.show(n); !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}
 	}

@@ -36,7 +36,7 @@ func (l *linter) ownValues(g *group, k *keyDiff, members []member, node func(mem
 	what := map[string]string{"WX201": "its own address", "WX202": "its own host name", "WX203": "its own index"}
 	for _, rule := range sortedKeys(found) {
 		f := l.keyFinding(rule, g, k, found[rule], node)
-		f.Message = fmt.Sprintf("%s: %s: key %s is %s, %s", g.rel, l.who(g, found[rule], "differs", "differ"), k.path, show(k.path, node(found[rule][0])), what[rule])
+		f.Message = fmt.Sprintf("%s: %s: key %s is %s, %s", g.rel, l.who(g, found[rule], "differs", "differ"), k.path, k.show(node(found[rule][0])), what[rule])
 		l.add(f)
 	}
 	return rest

@@ -241,22 +241,61 @@ func TestCredentialsAreNeverPrinted(t *testing.T) {
 		put(t, root, fmt.Sprintf("svc%c", 'a'+s), "", "shared.yaml", "link:\n  a: ns/x\n  b: 4096\n  c: 250\n  token: "+secret+"1234567890\n")
 	}
 	put(t, root, "svcf", "", "shared.yaml", "link:\n  a: ns/x\n  b: 4096\n  c: 250\n  token: other"+secret+"12345678\n")
-	r := run(t, lint.Dir(root), lint.Options{})
-	if len(r.Findings) < 10 {
-		t.Errorf("only\n%s", brief(r))
+	// Places where a value is no credential by its key alone, or differs.
+	for name, text := range map[string]string{
+		"dsn.yaml":       "dsn: app:%s@tcp(db:3306)/shop\n",
+		"jdbc.xml":       "<pool url=\"jdbc:mysql://db/shop?user=app&amp;password=%s\"/>\n",
+		"odbc.ini":       "[db]\nlink = Server=db;Uid=app;Pwd=%s;\n",
+		"compose.yml":    "environment:\n- MODE=fast\n- DB_PASSWORD=%s\n",
+		"lists.yaml":     "passwords:\n- %s\ntokens: [a, %s]\n",
+		"short.toml":     "DBPassword = \"%s\"\napi_token = \"%s\"\n",
+		"header.conf":    "server {\n  proxy_set_header Authorization \"Bearer %s\";\n}\n",
+		"secret.yaml":    "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\nstringData:\n  db: %s\n  x: |\n    y\n    %s\n",
+		"nested.json":    "{\"a\": {\"secret\":\n  \"%s\"}}\n",
+		"env.env":        "APP_SECRET=%s\nURL=https://h/?api_key=%s\n",
+		"app.properties": "spring.mail.password=%s\\\n  x%s\n",
+		"key.pem":        "-----BEGIN RSA PRIVATE KEY-----\n%s\n-----END RSA PRIVATE KEY-----\n",
+		"block.yaml":     "password: |\n  one\n  %s\nrest: 1\n",
+		"main.tfvars":    "db_password = \"%s\"\n",
+		"args.yaml":      "args: [\"--db-password=%s\", \"--x\"]\n",
+	} {
+		put(t, root, "svca", "", name, strings.ReplaceAll(text, "%s", secret))
+		put(t, root, "svca", "prod", name, strings.ReplaceAll(text, "%s", secret+"9"))
+		write(t, root, "svca/prod/svca-2/conf/"+name, strings.ReplaceAll(strings.ReplaceAll(text, "%s", secret+"b"), "\n", "\r\n"))
+		put(t, root, "svce", "", name, strings.ReplaceAll(text, "%s", secret))
+		write(t, root, "svce/prod/svce-2/conf/"+name, strings.ReplaceAll(strings.ReplaceAll(text, "%s", secret), "\n", "\r\n"))
 	}
-	var b bytes.Buffer
-	check(t, r.WriteText(&b))
-	check(t, r.WriteSARIF(&b, "wxops 1", ""))
-	check(t, r.WriteJUnit(&b, lint.Error))
-	check(t, r.WriteGitHub(&b, ""))
-	check(t, r.WriteGitLab(&b, ""))
-	check(t, r.WriteJSONLines(&b))
-	check(t, lint.WriteMigrations(&b, r.Migrate()))
-	b.Write(lint.NewBaseline(r, "x"))
-	for line := range strings.Lines(b.String()) {
-		if strings.Contains(line, "Zq8x") {
-			t.Errorf("a credential is printed: %s", line)
+	write(t, root, "svce/test/service.yaml", "service: svce\ntier: logic\nslice: 2C4G\ncloud: true\n")
+	for name, o := range map[string]lint.Options{"all": {}, "without WX602": {Skip: []string{"WX6xx"}}, "reference": {Reference: "env=test", Skip: []string{"WX602"}}} {
+		r := run(t, lint.Dir(root), o)
+		if len(r.Findings) < 30 {
+			t.Errorf("%s: only\n%s", name, brief(r))
+		}
+		var b bytes.Buffer
+		check(t, r.WriteText(&b))
+		check(t, r.WriteSARIF(&b, "wxops 1", ""))
+		check(t, r.WriteJUnit(&b, lint.Error))
+		check(t, r.WriteGitHub(&b, ""))
+		check(t, r.WriteGitLab(&b, ""))
+		check(t, r.WriteJSONLines(&b))
+		check(t, json.NewEncoder(&b).Encode(r))
+		check(t, lint.WriteMigrations(&b, r.Migrate()))
+		b.Write(lint.NewBaseline(r, "x"))
+		fixed, err := r.Fix(root, true)
+		check(t, err)
+		if len(fixed) < 20 {
+			t.Errorf("%s: %d files to fix", name, len(fixed))
+		}
+		for _, x := range fixed {
+			check(t, x.WriteDiff(&b))
+		}
+		for line := range strings.Lines(b.String()) {
+			if strings.Contains(line, "Zq8x") {
+				t.Errorf("%s: a credential is printed: %s", name, line)
+			}
+		}
+		if !strings.Contains(b.String(), "\n+rest: 1\n") {
+			t.Errorf("%s: the diff hides a line that is no credential", name)
 		}
 	}
 }
