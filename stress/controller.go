@@ -73,20 +73,24 @@ const (
 
 // The law in numbers.
 const (
-	baselineTime = 4 * time.Second // enough for the service time to 2 % at some hundred requests per second
-	holdTime     = 4 * time.Second // near the estimate, before it is believed
-	growth       = 1.25            // highest growth per second
-	groping      = 1.08            // the same above the cautious part of the estimate
-	caution      = 1.12            // the same while the estimate is vague
-	probing      = 1.08            // the same while the estimate is refuted by what was held
-	leap         = 2               // highest growth per window
-	backOff      = 0.4             // of the rate stays when the backlog is far over its limit
-	tolerance    = 1.35            // times the limit is as much backlog as is watched
-	approach     = 0.6             // part of the way to the ceiling per window
-	holdShare    = 0.93            // of the estimated capacity, for the hold
-	cautious     = 0.9             // of the 5 % quantile of the estimate may be reached quickly
-	settled      = 0.025           // relative standard deviation at which the estimate is believed
-	patience     = 10 * time.Second
+	baselineTime = 4 * time.Second         // enough for the service time to 2 % at some hundred requests per second
+	holdTime     = 4 * time.Second         // near the estimate, before it is believed
+	growth       = 1.25                    // highest growth per second
+	groping      = 1.08                    // the same above the cautious part of the estimate
+	caution      = 1.12                    // the same while the estimate is vague
+	probing      = 1.08                    // the same while the estimate is refuted by what was held, or vague and from outside
+	leap         = 2                       // highest growth per window
+	backOff      = 0.4                     // of the rate stays when the backlog is far over its limit
+	tolerance    = 1.35                    // times the limit is as much backlog as is watched
+	approach     = 0.6                     // part of the way to the ceiling per window
+	holdShare    = 0.93                    // of the estimated capacity, for the hold
+	cautious     = 0.9                     // of the 5 % quantile of the estimate may be reached quickly
+	settled      = 0.025                   // relative standard deviation at which the estimate is believed
+	vague        = 0.25                    // the same above which an estimate from outside is no bound
+	eased        = 0.8                     // of the rate stays when a backlog shows while the estimate is that vague
+	easing       = 500 * time.Millisecond  // between two such steps: what came before has drained
+	patience     = 10 * time.Second        // near the estimate, and it is not believed more
+	outsideHold  = 7 * time.Second         // the same from outside, where it never is
 	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
 	probeAfter   = 13 * time.Second        // a backlog is sought then, if none came by itself
 	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
@@ -156,7 +160,7 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 		// Next to nothing was served since the last reading.
 		c.stalled = true
 	}
-	if !c.stalled && c.phase != PhaseBaseline {
+	if !c.stalled && c.phase != PhaseBaseline && !s.Inferred {
 		c.surges.add(c.fast, s)
 	}
 	c.fast = s
@@ -169,6 +173,13 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 	}
 	if c.plateau > 0 {
 		return c.regulate(s, limit)
+	}
+	if c.groping() {
+		limit *= 0.75
+		if c.phase != PhaseBackOff && s.Backlog > limit/2 && s.Backlog <= limit && s.End > c.changed+c.cfg.Lag+easing {
+			c.set(math.Max(c.base, eased*c.target), s.End)
+			return c.act(s, fmt.Sprintf("backlog %.0f, and what the instance bears is not known yet", s.Backlog)), true
+		}
 	}
 	if s.Backlog <= limit || c.phase == PhaseBackOff && (jump < 0 || s.End <= c.changed+c.cfg.Lag) {
 		return Decision{}, false
@@ -256,9 +267,12 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 // backlogLimit is the backlog at which a request waits 45 % of the time of the
 // objective.
 func (c *Controller) backlogLimit() float64 {
-	rate := math.Max(c.target, c.est.PerSecond)
-	return math.Max(4, 0.45*c.bound*rate)
+	return math.Max(4, 0.45*c.bound*math.Max(c.target, c.est.PerSecond))
 }
+
+// groping reports whether what was seen from outside does not tell yet where
+// not to go.
+func (c *Controller) groping() bool { return c.post.outside && c.post.spread > vague }
 
 // account counts the requests and the harm.
 func (c *Controller) account(s Sample) {
@@ -355,25 +369,25 @@ func (c *Controller) dropStalls() {
 func (c *Controller) windowOf(s Sample) window {
 	w := window{seconds: s.Window.Seconds(), offered: s.Offered, throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: s.Mean}
 	w.n = math.Max(1, w.throughput*w.seconds)
-	w.serviceN, w.busyAt = w.n, w.throughput
 	if s.CPULimit > 0 {
 		w.cpu = s.CPU / s.CPULimit
 	}
 	switch {
 	case !math.IsNaN(s.QueueWait):
 		w.wait = s.QueueWait
-		w.queueAt = s.Offered * s.QueueWait
+		w.queue = s.Offered * s.QueueWait
 	case !math.IsNaN(s.Backlog) && s.Throughput > 0:
 		w.wait = s.Backlog / s.Throughput
-		w.waitNoise = 0.3
-		w.queueAt = s.Backlog
+		w.queue = s.Backlog
+		if !s.Inferred {
+			w.waitNoise = 0.3
+		}
 	}
-	if !math.IsNaN(w.wait) {
+	w.inferred = s.Inferred && math.IsNaN(s.QueueWait)
+	if !w.inferred && !math.IsNaN(w.wait) {
 		w.service -= w.wait
 	}
-	if s.MeanOver > w.n {
-		c.spread(&w, s)
-	}
+	w.response = s.Mean
 	w.before = c.lastBacklog / math.Max(1, w.throughput)
 	w.stalled = c.stalled
 	w.steady = !c.stalled && !c.disturbed && !c.draining
@@ -386,26 +400,6 @@ func (c *Controller) windowOf(s Sample) window {
 	c.draining = (c.stalled || c.disturbed) && left
 	c.stalled, c.disturbed = c.stalled && left, false
 	return w
-}
-
-// spread sets the service time of a window whose mean response time is over
-// more requests than its own: what goes with it is taken over the same ones.
-func (c *Controller) spread(w *window, s Sample) {
-	n, busy, queue, wait := w.n, w.n*w.busyAt, w.n*w.queueAt, 0.0
-	if !math.IsNaN(w.wait) {
-		wait = w.n * w.wait
-	}
-	for i := len(c.windows) - 1; i >= 0 && n < s.MeanOver; i-- {
-		v := c.windows[i]
-		part := math.Min(v.n, s.MeanOver-n)
-		n += part
-		busy += part * v.throughput
-		if !math.IsNaN(v.wait) {
-			wait += part * v.wait
-			queue += part * v.wait * v.throughput
-		}
-	}
-	w.service, w.busyAt, w.queueAt = s.Mean-wait/n, busy/n, queue/n
 }
 
 // arrivals returns the squared coefficient of variation of the arrivals.
@@ -482,6 +476,10 @@ func (c *Controller) decide(s Sample) Decision {
 		limit = 0 // a window is long enough
 	}
 	limit = min(limit, c.cfg.MaxDuration)
+	enough := patience
+	if c.post.outside {
+		enough = outsideHold
+	}
 	// The budget is that of the whole test, with the requests still to come.
 	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
 	// Without the waits of every request the saturation is not known well
@@ -499,7 +497,7 @@ func (c *Controller) decide(s Sample) Decision {
 	case wanted > 0 && !c.paused && c.post.degraded > open && c.calm >= 2*time.Second && c.near >= holdTime && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
 		c.probe, c.plateau, c.calm = wanted, int(plateauTime/guardPeriod), 0
 		return c.decision("looking what a backlog does to the service")
-	case c.near >= holdTime && (c.post.spread < settled || c.near >= patience) && elapsed >= limit:
+	case c.near >= holdTime && (c.post.spread < settled || c.near >= enough) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
 	case elapsed >= c.cfg.MaxDuration:
 		return c.finish(capacity.VerdictNoKnee, "the time is over")
@@ -526,12 +524,20 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 			next = ceiling
 		}
 	}
-	if quick := cautious * c.post.fifth; next > quick {
+	quick := cautious * c.post.fifth
+	if c.groping() {
+		quick = 0
+	}
+	if next > quick {
 		next = math.Min(next, math.Max(quick, c.target*math.Pow(groping, s.Window.Seconds())))
 	}
 	if c.post.spread > 0.15 {
 		// The fit says little yet; only the guards speak against a small step.
-		next = math.Max(next, c.target*math.Min(1.3, math.Pow(caution, s.Window.Seconds())))
+		step := caution
+		if c.post.outside {
+			step = probing
+		}
+		next = math.Max(next, c.target*math.Min(1.3, math.Pow(step, s.Window.Seconds())))
 	}
 	if c.refuted {
 		next = math.Max(next, c.target*math.Min(1.3, math.Pow(probing, s.Window.Seconds())))

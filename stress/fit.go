@@ -8,6 +8,7 @@ import (
 
 // A posterior is what the windows say about the instance: weighted models.
 type posterior struct {
+	outside  bool // waits are part of response times seen from outside
 	coarse   bool // waits come from a few readings of a queue, not from every request
 	models   []weighted
 	mean     float64 // of the capacity, requests per second
@@ -32,14 +33,34 @@ type window struct {
 	seconds, offered, throughput float64
 	n                            float64 // requests completed
 	service                      float64 // mean service time, seconds
-	serviceN                     float64 // requests that this mean is worth
-	busyAt, queueAt              float64 // throughput and queue over the span of that mean
+	response                     float64 // mean response time, seconds
+	queue                        float64 // mean number of requests that wait
 	wait                         float64 // mean wait, NaN if unknown
 	before                       float64 // wait at the beginning of the window
 	waitNoise                    float64 // relative variance of the reading of wait; 0 if it was measured by request
+	inferred                     bool    // wait is a guess from outside: only response was measured
 	cpu                          float64 // utilization, NaN if unknown
 	steady                       bool    // the rate did not change within it and no queue was drained
 	stalled                      bool    // the instance stood still for a while
+}
+
+// coarse reports whether wait is no mean over every request.
+func (w window) coarse() bool { return w.inferred || w.waitNoise > 0 }
+
+// serviceTime returns the mean service time of the window with its relative
+// variance that comes from the wait; prior is the best model before. Of a
+// response time from outside only the sum is known: the wait of the model is
+// taken off, and is as uncertain as it is long.
+func (w window) serviceTime(prior model, mean float64) (seconds, variance float64) {
+	switch {
+	case w.inferred:
+		wait := math.Min(prior.wait(w.offered), w.response/2)
+		return w.response - wait, math.Pow(wait/mean, 2)
+	case w.waitNoise > 0:
+		// The mean of a few readings of a queue is mostly below its mean.
+		return w.service, w.waitNoise * math.Pow(math.Max(w.wait, prior.wait(w.offered))/mean, 2)
+	}
+	return w.service, 0
 }
 
 // A line is a weighted least-squares fit of y on three regressors with
@@ -160,7 +181,7 @@ var normals = func() []atom {
 func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss float64, prior model) posterior {
 	cs2, shorter := variance(service), overlap(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
-	out := posterior{degrade: degraded.coef[2] / degraded.coef[0]}
+	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], outside: ws[len(ws)-1].inferred}
 	cpu, cpuKnown := fitCPU(ws, contended)
 
 	type option struct{ k, log, ceiling float64 }
@@ -168,6 +189,11 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss fl
 	top := math.Inf(-1)
 	for _, k := range candidates {
 		o := option{k, -math.Log(k), math.NaN()}
+		if out.outside {
+			// Twice the workers are half as likely: few services are nearly idle,
+			// and no wait says otherwise before it is long.
+			o.log *= 2
+		}
 		if cpuKnown {
 			l, ceiling := cpuLikelihood(cpu, k)
 			o.log, o.ceiling = o.log+l, ceiling
@@ -187,6 +213,10 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss fl
 			k, alone, slope := o.k, svc.coef[0], svc.coef[1]
 			sd := math.Sqrt(svc.cov[0][0]+2*k*svc.cov[0][1]+k*k*svc.cov[1][1]) / (alone + slope*k)
 			for _, z := range normals {
+				if out.outside {
+					// The likelihood of the responses weighs service times itself.
+					z.p = 1
+				}
 				f := math.Exp(z.value * math.Min(0.5, sd))
 				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, overlap: shorter, service: service}
 				l, degraded := spanLikelihood(spans, m)
@@ -195,7 +225,7 @@ func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss fl
 			}
 		}
 	}
-	out.coarse = ws[len(ws)-1].waitNoise > 0
+	out.coarse = ws[len(ws)-1].coarse()
 	out.finish(bound, miss)
 	return out
 }
@@ -228,8 +258,8 @@ func cpuLikelihood(cpu line, k float64) (log, ceiling float64) {
 func fitService(ws []window, cs2 float64, prior model) (constant, contended, degraded line) {
 	mean, n, maxBusy := 0.0, 0.0, 0.0
 	for _, w := range ws {
-		mean += w.serviceN * w.service
-		n += w.serviceN
+		mean += w.n * w.service
+		n += w.n
 	}
 	mean /= n
 	for _, w := range ws {
@@ -246,18 +276,16 @@ func fitService(ws []window, cs2 float64, prior model) (constant, contended, deg
 			if w.stalled {
 				continue
 			}
-			busy := w.busyAt * alone / math.Max(0.3, 1-w.busyAt*slope)
-			noise := (cs2+0.02)/w.serviceN + 0.004*0.004
+			busy := w.throughput * alone / math.Max(0.3, 1-w.throughput*slope)
+			noise := (cs2+0.02)/w.n + 0.004*0.004
 			if math.IsInf(degradePrecision, 1) {
 				// A slow-down under backlog must not pass for one by busy workers.
-				noise += math.Pow(slowDownSuspected*w.queueAt, 2)
+				noise += math.Pow(slowDownSuspected*w.queue, 2)
 			}
-			if w.waitNoise > 0 {
-				// The mean of a few readings of a queue is mostly below its mean.
-				noise += w.waitNoise * math.Pow(math.Max(w.wait, prior.wait(w.offered))/mean, 2)
-			}
-			x = append(x, [3]float64{1, busy / maxBusy, w.queueAt})
-			y = append(y, w.service/mean)
+			service, uncertain := w.serviceTime(prior, mean)
+			noise += uncertain
+			x = append(x, [3]float64{1, busy / maxBusy, w.queue})
+			y = append(y, service/mean)
 			weight = append(weight, 1/noise)
 		}
 		l := regress(x, y, weight, [3]float64{1, 0, 0}, [3]float64{1, slopePrecision, degradePrecision})
@@ -294,7 +322,7 @@ func fitCPU(ws []window, svc line) (line, bool) {
 		}
 		// What was measured of the service time in this window is what the CPU did.
 		busy := w.throughput * w.service
-		if w.waitNoise > 0 || w.serviceN > w.n {
+		if w.coarse() {
 			busy = w.throughput * svc.coef[0] / math.Max(0.3, 1-w.throughput*math.Max(0, svc.coef[1]))
 		}
 		scale = math.Max(scale, busy)
@@ -314,6 +342,10 @@ func fitCPU(ws []window, svc line) (line, bool) {
 // are worth less than as many independent ones. Found in simulation.
 const kinship = 0.7
 
+// balancerNoise is the standard deviation of the mean response time of a window
+// as a balancer tells it, in seconds: seen on HAProxy.
+const balancerNoise = 0.0005
+
 // waitLikelihood is the logarithm of the chance of the measured waits.
 func waitLikelihood(ws []window, m model) float64 {
 	sat := m.saturation()
@@ -323,10 +355,17 @@ func waitLikelihood(ws []window, m model) float64 {
 		if over := w.throughput/sat - 1; over > 0 && !w.stalled {
 			log -= math.Min(100, over*over/2/(0.0001+m.cs2/w.n))
 		}
-		if math.IsNaN(w.wait) || !w.steady {
+		if math.IsNaN(w.wait) && !w.inferred || !w.steady {
 			continue
 		}
-		floor := 0.004 * m.alone
+		x, floor, noise := w.wait, 0.004*m.alone, 0.0
+		if w.inferred {
+			// The response less the service of the model is the wait and the noise
+			// of both: far enough above 0 that a gamma distribution fits it.
+			x = w.response - m.alone - m.slope*m.busy(w.offered)
+			noise = m.alone*m.alone*((m.cs2+0.02)/w.n+0.004*0.004) + balancerNoise*balancerNoise
+			floor += 3 * math.Sqrt(noise)
+		}
 		variance := w.offered*m.ca2 + sat*m.cs2 // of the backlog per second
 		slack := math.Max(sat-w.offered, 0.002*sat)
 		age := w.seconds * slack * slack / variance // in relaxation times
@@ -338,13 +377,13 @@ func waitLikelihood(ws []window, m model) float64 {
 		if over := w.offered - sat; over > 0 {
 			mean = math.Max(mean, w.before+over*w.seconds/2/sat)
 		}
+		spread := math.Min(1/0.3, 2*(2/c-1)/math.Max(age, 0.5)+0.03+w.waitNoise) // relative variance of the wait
+		shape := math.Pow(mean+floor, 2) / (math.Pow(mean+0.004*m.alone, 2)*spread + noise)
 		mean += floor
-		shape := 1 / (2*(2/c-1)/math.Max(age, 0.5) + 0.03 + w.waitNoise)
-		shape = math.Max(shape, 0.3)
-		x := w.wait + floor
+		x = math.Max(x+floor, 0.1*floor)
 		lg, _ := math.Lgamma(shape)
 		l := math.Max(-200, shape*math.Log(shape/mean)+(shape-1)*math.Log(x)-shape*x/mean-lg)
-		if w.waitNoise == 0 {
+		if !w.coarse() {
 			l *= kinship
 		}
 		log += l

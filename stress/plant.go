@@ -27,7 +27,7 @@ type Scenario struct {
 	pause  float64       // all workers stop for so many seconds in mid-test
 	reach  float64       // highest rate over the truth that can be reached; 0: no limit
 	base   float64       // of the truth arrives before the test; 0: naturalShare
-	poor   bool          // only means of the last 1,024 requests, backlog and CPU
+	poor   bool          // seen from outside: requests in flight, response times and CPU
 }
 
 const (
@@ -167,15 +167,34 @@ type plant struct {
 	target   float64
 	pending  []plannedShare
 
-	window, fast, done tally   // since the last sample, since the last reading, since the start
-	elsewhere          float64 // requests that other instances got since the last sample, mean
-	backlogs           float64
-	readings           float64
-	paused             bool
-	recent             []recent // for the registry's mean of 1,024 requests
+	window, fast, done     tally   // since the last sample, since the last reading, since the start
+	elsewhere              float64 // requests that other instances got since the last sample, mean
+	backlogs               float64
+	readings               float64
+	paused                 bool
+	ordinary, ordinaryFast ordinary // of a poor instance, in windows and in guard readings
 }
 
-type recent struct{ done, response float64 }
+// ordinary is the lowest mean response time so far over at least 200 requests,
+// which tells from outside how many requests in flight are too many.
+type ordinary struct{ lowest, requests, inside float64 }
+
+// excess returns the requests in flight beyond those that the rate explains,
+// as stress/signal infers them.
+func (u *ordinary) excess(inFlight, arrived, mean, seconds float64) float64 {
+	u.requests += arrived
+	u.inside += arrived * mean
+	if u.requests >= 200 {
+		if m := u.inside / u.requests; u.lowest == 0 || m < u.lowest {
+			u.lowest = m
+		}
+		u.requests, u.inside = 0, 0
+	}
+	if u.lowest == 0 {
+		return math.NaN()
+	}
+	return math.Max(0, inFlight-arrived/seconds*u.lowest)
+}
 
 // tick advances to the given time of the test.
 func (p *plant) tick(begin float64, at time.Duration) {
@@ -197,7 +216,6 @@ func (p *plant) tick(begin float64, at time.Duration) {
 	t := p.q.take()
 	p.elsewhere += dt * (p.total*(1+p.level) - p.q.rate)
 	p.fast = t
-	p.recent = append(p.recent, recent{t.done, t.response})
 	if p.window.buckets == nil {
 		p.window.buckets = make([]float64, len(t.buckets))
 		p.done.buckets = make([]float64, len(t.buckets))
@@ -239,7 +257,12 @@ func (p *plant) reading(at time.Duration) Sample {
 	s.Offered, s.Throughput = p.fast.arrived/dt, p.fast.done/dt
 	s.Rejects = p.fast.refused / math.Max(1, p.fast.arrived)
 	s.ErrorRatio = s.Rejects
-	if !p.poor && p.fast.done > 0 {
+	switch {
+	case p.poor && p.fast.arrived > 0:
+		s.Inferred, s.InFlight = true, float64(len(p.q.busy)+p.q.queued())
+		s.Mean = s.InFlight * dt / p.fast.arrived
+		s.Backlog = p.ordinaryFast.excess(s.InFlight, p.fast.arrived, s.Mean, dt)
+	case p.fast.done > 0:
 		s.Mean, s.QueueWait = p.fast.response/p.fast.done, p.fast.wait/p.fast.done
 	}
 	return s
@@ -261,9 +284,7 @@ func (p *plant) sample(end, window time.Duration) Sample {
 	}
 	share := 0.03 + ceil*t.busy/dt/float64(p.station.workers) + 0.01*p.rng.NormFloat64()
 	s.CPU, s.CPULimit = cpuCores*math.Max(0, share), cpuCores
-	if p.poor {
-		s.Mean, s.MeanOver = p.registryMean(), 1024
-	} else if t.done > 0 {
+	if t.done > 0 {
 		s.Mean, s.QueueWait, s.SlowRatio = t.response/t.done, t.wait/t.done, t.slow/t.done
 		for i, n := range t.buckets {
 			if n > 0 {
@@ -275,6 +296,14 @@ func (p *plant) sample(end, window time.Duration) Sample {
 			}
 		}
 		s.P50, s.P99 = bucketQuantile(s.Buckets, 0.5), bucketQuantile(s.Buckets, 0.99)
+	}
+	if p.poor && t.arrived > 0 {
+		// Little's law on some ten counts of what is in flight; half a
+		// millisecond is the balancer's.
+		s.QueueWait, s.Inferred = math.NaN(), true
+		s.InFlight = (t.busy + t.backlog) / dt
+		s.Mean = s.InFlight*dt/t.arrived + 0.0005*(1+p.rng.NormFloat64())
+		s.Backlog = p.ordinary.excess(s.InFlight, t.arrived, s.Mean, dt)
 	}
 	s.Total = p.counted(t) / dt
 	p.measured.add(s.Total, dt)
@@ -293,16 +322,6 @@ func (p *plant) counted(t tally) float64 {
 	rest := math.Max(0, p.elsewhere)
 	p.elsewhere = 0
 	return t.arrived + math.Max(0, rest+math.Sqrt(rest)*p.rng.NormFloat64())
-}
-
-// registryMean is the mean response time of the last 1,024 requests or so.
-func (p *plant) registryMean() float64 {
-	var n, sum float64
-	for i := len(p.recent) - 1; i >= 0 && n < 1024; i-- {
-		n += p.recent[i].done
-		sum += p.recent[i].response
-	}
-	return sum / math.Max(1, n)
 }
 
 // bucketQuantile is the upper bound of the bucket that holds the quantile.

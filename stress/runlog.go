@@ -236,10 +236,10 @@ type sampleJSON struct {
 	Window     int64       `json:"window_nanoseconds"`
 	Age        int64       `json:"age_nanoseconds,omitempty"`
 	Frozen     int64       `json:"frozen_nanoseconds,omitempty"`
+	Inferred   bool        `json:"inferred,omitempty"`
 	Offered    *number     `json:"offered_per_second,omitempty"`
 	Throughput *number     `json:"throughput_per_second,omitempty"`
 	Mean       *number     `json:"mean_seconds,omitempty"`
-	MeanOver   *number     `json:"mean_over_requests,omitempty"`
 	P50        *number     `json:"p50_seconds,omitempty"`
 	P99        *number     `json:"p99_seconds,omitempty"`
 	SlowRatio  *number     `json:"slow_ratio,omitempty"`
@@ -258,7 +258,7 @@ type sampleJSON struct {
 // MarshalJSON writes the sample for the run log: quantities that were not
 // measured are left out, all others come back exactly.
 func (s Sample) MarshalJSON() ([]byte, error) {
-	j := sampleJSON{End: int64(s.End), Window: int64(s.Window), Age: int64(s.Age), Frozen: int64(s.Frozen)}
+	j := sampleJSON{End: int64(s.End), Window: int64(s.Window), Age: int64(s.Age), Frozen: int64(s.Frozen), Inferred: s.Inferred}
 	to := reflect.ValueOf(&j).Elem()
 	from := reflect.ValueOf(s)
 	for i := range to.NumField() {
@@ -283,7 +283,7 @@ func (s *Sample) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*s = Sample{End: time.Duration(j.End), Window: time.Duration(j.Window), Age: time.Duration(j.Age), Frozen: time.Duration(j.Frozen)}
+	*s = Sample{End: time.Duration(j.End), Window: time.Duration(j.Window), Age: time.Duration(j.Age), Frozen: time.Duration(j.Frozen), Inferred: j.Inferred}
 	from := reflect.ValueOf(j)
 	to := reflect.ValueOf(s).Elem()
 	for i := range from.NumField() {

@@ -17,7 +17,6 @@ type Sample struct {
 	Offered    float64 // requests that arrived, per second
 	Throughput float64 // requests completed, per second
 	Mean       float64 // mean response time, seconds
-	MeanOver   float64 // requests that Mean is over when these are not the window's own: 1024 in HAProxy; 0 or NaN: the window's own
 	P50        float64 // median response time, seconds
 	P99        float64 // 99 % quantile of the response time, seconds
 	SlowRatio  float64 // share of completed requests above the bound of the objective, 0..1
@@ -28,6 +27,10 @@ type Sample struct {
 	CPULimit   float64 // cores the instance may use
 	ErrorRatio float64 // share of requests answered with an error, fast rejects included, 0..1
 	Rejects    float64 // share of requests refused at once (fast reject), 0..1
+
+	// Inferred says that nothing counts the requests that wait: Backlog is what
+	// is under way beyond what is usual at this rate. Mean tells more of waits.
+	Inferred bool
 
 	// Share is the share of the service's requests that reached this
 	// instance, Total the request rate of the whole service per second.

@@ -26,7 +26,11 @@ func Scenarios() []Scenario {
 		{Name: "hidden", Text: "A, the CPU is at 60 % when all workers are busy", Truth: 748, objective: "p99<=100ms", station: a, ceil: 0.6},
 		{Name: "drift", Text: "A, natural traffic grows by 1 % per second", Truth: 748, objective: "p99<=100ms", station: a, drift: 0.01},
 		{Name: "pause", Text: "A with p99 <= 400 ms, all workers stop for 300 ms in mid-test", Truth: 789, objective: "p99<=400ms", station: a, pause: 0.3},
-		{Name: "poor", Text: "A, registry statistics, sockets and process only", Truth: 748, objective: "p99<=100ms", station: a, poor: true},
+		{
+			Name: "poor", Text: "8 workers, 20 ms, p99 <= 150 ms, round robin, at 57 % before the test, CPU at 6 % when all workers are busy; seen from outside",
+			Truth: 371, objective: "p99<=150ms", base: 0.57, reach: 1.15, ceil: 0.06, poor: true,
+			station: station{workers: 8, mean: 0.020, cv: 1, limit: 90}, arrivals: arrivals{robin: true, stream: 640},
+		},
 		{
 			Name: "crowded", Text: "11 workers, 32.6 ms, cv 0.9, round robin, p99 <= 205 ms, at 57 % before the test, CPU at 50 % when all workers are busy",
 			Truth: 317, objective: "p99<=205ms", base: 0.57, ceil: 0.5,

@@ -159,6 +159,7 @@ func (m *Meter) Window(ctx context.Context) (Sample, []SignalState, error) {
 			inferred = i
 		}
 	}
+	out.Inferred = !inside
 	if inferred >= 0 && !inside && !(out.Backlog >= m.last[inferred].Excess) {
 		out.Backlog, fired = m.last[inferred].Excess, inferred
 	}

@@ -252,11 +252,24 @@ func (r *Registry) window(s *stress.Sample, before, now registryTaking, full boo
 // An excess tells the backlog inside an instance from outside: requests in
 // flight beyond what their rate keeps busy without a queue, by Little's law
 // with the lowest mean response time seen so far.
-type excess struct{ lowest float64 }
+type excess struct {
+	lowest           float64
+	requests, inside float64 // since the last mean: arrived, and their seconds inside
+}
 
+// of takes a window into account and returns the backlog of its requests in
+// flight, NaN while no mean is known.
 func (e *excess) of(inFlight, offered, mean, arrived float64) float64 {
-	if arrived >= minArrivals && mean > 0 && (e.lowest == 0 || mean < e.lowest) {
-		e.lowest = mean
+	if mean > 0 && arrived > 0 {
+		e.requests += arrived
+		e.inside += arrived * mean
+	}
+	// Windows of a guard are short: several make up a mean that counts.
+	if e.requests >= minArrivals {
+		if mean := e.inside / e.requests; e.lowest == 0 || mean < e.lowest {
+			e.lowest = mean
+		}
+		e.requests, e.inside = 0, 0
 	}
 	if e.lowest == 0 {
 		return math.NaN()
@@ -264,9 +277,9 @@ func (e *excess) of(inFlight, offered, mean, arrived float64) float64 {
 	return max(0, inFlight-offered*e.lowest)
 }
 
-// minArrivals is how many requests a window needs for its mean response time
-// to count: with 100 an exponential response time is known within 10 %.
-const minArrivals = 100
+// minArrivals is how many requests a mean response time must be over to count:
+// with 200 an exponential response time is known within 7 %.
+const minArrivals = 200
 
 // grown is the growth of a counter; one that went down was reset.
 func grown(before, now int64) float64 {
