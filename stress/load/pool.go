@@ -146,20 +146,25 @@ func (w *worker) onConnect(c *conn, err error) {
 	w.release(c, now)
 }
 
-// release lists c, which has had room since instant free. A closed loop uses
-// the room at once; in an open loop dispatch does, when all answers that have
+// release lists c, which has had room since instant free. A request that waits
+// for room goes out at once: always in a closed loop, and in an open loop that
+// had run out of connections. Else dispatch sends, when all answers that have
 // come are read.
 func (w *worker) release(c *conn, free int64) {
 	if !c.room() {
 		return
 	}
 	c.freeAt = free
-	for w.started && w.src == nil && c.room() {
-		due := w.nextDue(free)
-		if due > free {
+	for w.started && (w.src == nil || w.exhaustion != 0) && c.room() {
+		now := free
+		if w.src != nil {
+			now = w.clock() // free may be the kernel's stamp of an answer that was read later
+		}
+		due := w.nextDue(now)
+		if due > now {
 			break
 		}
-		w.begin(c, due, due, free)
+		w.begin(c, due, max(due, free), now)
 	}
 	if c.room() {
 		w.list(c)
