@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"math"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,4 +57,34 @@ func TestFindMaxFindsTheCapacityOfAProcess(t *testing.T) {
 		t.Logf("attempt %d: verdict %s: %s\n%s", attempt, c.Verdict, c.Reason, log.Bytes())
 	}
 	t.Errorf("the capacity of %.0f/s was not found in two searches", truth)
+}
+
+// No rate keeps an objective below the time of a request alone: the document
+// says so, and the exit code is that of a missed objective.
+func TestFindMaxSaysThatNoRateKeepsTheObjective(t *testing.T) {
+	p, err := demo.StartProcess("pay/a", demo.Law{Workers: 4, Service: 30 * time.Millisecond, CV: 0.1, Queue: 1000}, 80*time.Millisecond, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	for _, c := range []struct {
+		name, url, timeout, reason string
+	}{
+		{"slow", p.Addr(), "10s", "requests that do not wait for one another miss p99<10ms already, so no rate keeps it"},
+		{"silent", rawServer(t, "stalls"), "300ms", "was answered within 300ms (4 timeout)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, log bytes.Buffer
+			cmd := exec.Command("wxops", "stress", "load", "http://"+c.url+"/", "--find-max", "--slo", "p99<10ms", "-d", "10s", "-t", c.timeout, "-o", "json")
+			cmd.Stdout, cmd.Stderr = &out, &log
+			_ = cmd.Run()
+			var d capacity.Curve
+			if _, err := doc.Read(&out, kindCurve, &d); err != nil {
+				t.Fatalf("%v\n%s", err, log.Bytes())
+			}
+			if code := cmd.ProcessState.ExitCode(); code != 1 || d.Verdict != capacity.VerdictNoKnee || d.Capacity.Found || *d.Capacity.Low != 0 || d.Test.ViolationRatio == 0 || !strings.Contains(d.Reason, c.reason) {
+				t.Errorf("exit %d, verdict %s, %+v, %+v: %q, want %q\n%s", code, d.Verdict, d.Capacity, d.Test, d.Reason, c.reason, log.Bytes())
+			}
+		})
+	}
 }

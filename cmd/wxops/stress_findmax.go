@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +12,9 @@ import (
 	"github.com/wxops/wxops/stress/load"
 )
 
-// findMax looks for the capacity and prints its curve.
+// findMax looks for the capacity and prints its curve, also of a search that
+// could not succeed: exit 1 when no rate keeps the objective, 3 when nothing
+// could be sent.
 func findMax(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, f *loadFlags) error {
 	if f.slo == "" {
 		return cli.Usagef("--find-max needs an objective").WithHint("--slo 'p99<50ms,errors<0.1%%'")
@@ -30,12 +33,9 @@ func findMax(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, f 
 	if !s.Quiet() {
 		search.OnStep = func(at time.Duration, text string) { fmt.Fprintf(s.Err, "%4.0fs  %s\n", at.Seconds(), text) }
 	}
-	c, r, err := load.FindMax(ctx, o, search)
-	if err != nil {
-		return startError(err, o)
-	}
+	c, ended := load.FindMax(ctx, o, search)
 	if c.Verdict == "" {
-		return nothingSent(r, o)
+		return startError(ended, o)
 	}
 	c.Service = o.Targets[0].Origin()
 	b, err := doc.Marshal(kindCurve, toolVersion(), time.Now(), nil, nil, c)
@@ -55,18 +55,16 @@ func findMax(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, f 
 	} else {
 		err = out.Print(s.Out, b, func() *cli.Table { return findMaxTable(&c) })
 	}
-	if err != nil {
+	var unsent *load.NothingSent
+	switch {
+	case err != nil:
 		return err
-	}
-	switch c.Verdict {
-	case capacity.VerdictInterrupted:
-		return context.Canceled
-	case capacity.VerdictMetastable:
+	case errors.As(ended, &unsent):
+		return nothingSent(unsent.Cause, o)
+	case errors.Is(ended, load.ErrMissed):
 		return cli.Exit(cli.ExitNo)
-	case capacity.VerdictGuard, capacity.VerdictClientLimited:
-		return cli.Exit(cli.ExitGuarded)
 	}
-	return nil
+	return cli.Exit(exitOf(c.Verdict))
 }
 
 func findMaxTable(c *capacity.Curve) *cli.Table {

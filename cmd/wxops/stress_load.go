@@ -94,8 +94,9 @@ at which a request was due. Without a rate the loop is closed: every connection
 waits for its answer; it finds the highest throughput, and its percentiles are
 not what users would see.
 
-Exit code: 1 a threshold is missed, 3 nothing could be sent, 4 the generator
-itself was the limit.`,
+Exit code: 1 a threshold is missed, or with --find-max the objective at any
+rate; 3 nothing could be sent; 4 the generator itself was the limit. The
+document is printed in each case.`,
 		Example: `  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
   wxops stress load http://127.0.0.1:8080/pay -r 200/s -d 1m -b @order.json \
       -H 'Content-Type: application/json' --threshold 'p99<200ms'
@@ -418,7 +419,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	case d.Verdict == load.VerdictClientLimited, d.Verdict == load.VerdictGuard:
 		return cli.Exit(cli.ExitGuarded)
 	case r.Sent() == 0:
-		return nothingSent(r, o)
+		return nothingSent(r.LastError, o)
 	case len(d.Missed()) > 0:
 		return cli.Exit(cli.ExitNo)
 	}
@@ -429,7 +430,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 func startError(err error, o load.Options) error {
 	switch {
 	case load.IsDNS(err):
-		return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(err).WithHint("check the name of the host")
+		return nothingSent(err, o)
 	case errors.Is(err, load.ErrDescriptors):
 		return cli.Failf("nothing was sent").WithCause(err).WithHint("ulimit -n %d, or a smaller --connections", 2*o.Connections)
 	case errors.Is(err, context.Canceled):
@@ -438,8 +439,12 @@ func startError(err error, o load.Options) error {
 	return cli.Usagef("%s", err)
 }
 
-func nothingSent(r *load.Result, o load.Options) error {
-	return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(r.LastError).WithHint("is the service running?")
+func nothingSent(cause error, o load.Options) error {
+	hint := "is the service running?"
+	if load.IsDNS(cause) {
+		hint = "check the name of the host"
+	}
+	return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(cause).WithHint("%s", hint)
 }
 
 func printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {

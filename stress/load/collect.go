@@ -1,7 +1,9 @@
 package load
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -267,6 +269,17 @@ func (r *Result) Answers() int64 { return r.total.answers() }
 
 // Errors is how many were not answered.
 func (r *Result) Errors() int64 { return r.total.errors() }
+
+// failures says how many requests failed by which kind, in words.
+func (r *Result) failures() string {
+	var kinds []string
+	for kind, n := range r.total.failed {
+		if n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%d %s", n, Failure(kind)))
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
 
 // Bytes is how many bytes were received.
 func (r *Result) Bytes() int64 { return r.total.bytes }

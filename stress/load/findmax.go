@@ -3,6 +3,7 @@ package load
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -57,7 +58,20 @@ type search struct {
 	missed    float64 // requests that missed the objective or failed
 	due       int64   // of all generators
 	fault     string  // the generator was the limit
+	hopeless  string  // why no rate can keep the objective, empty if one may
 }
+
+// ErrMissed says that even requests that do not wait for one another miss the
+// objective of a search, so that no rate keeps it.
+var ErrMissed = errors.New("the objective is missed at any rate")
+
+// NothingSent is the error of a search in which no request could leave.
+type NothingSent struct{ Cause error }
+
+func (e *NothingSent) Error() string { return "nothing could be sent: " + e.Cause.Error() }
+
+// Unwrap returns the cause.
+func (e *NothingSent) Unwrap() error { return e.Cause }
 
 // FindMax finds the highest rate that keeps the objective, until it is known
 // or the limit is over. The options give target, pool and arrivals; Stages,
@@ -66,9 +80,10 @@ type search struct {
 //
 // It climbs until the service falls behind, measures requests that do not wait
 // and the throughput of a service that is always busy, expects from both where
-// the objective ends, and then stays around there: see [seeker]. The result is
-// nil and the curve empty of a verdict when nothing could be sent.
-func FindMax(ctx context.Context, o Options, s Search) (capacity.Curve, *Result, error) {
+// the objective ends, and then stays around there: see [seeker]. The curve is
+// complete with [NothingSent] and [ErrMissed], too; with any other error the
+// search did not take place.
+func FindMax(ctx context.Context, o Options, s Search) (capacity.Curve, error) {
 	if s.Limit <= 0 {
 		s.Limit = time.Minute
 	}
@@ -83,27 +98,35 @@ func FindMax(ctx context.Context, o Options, s Search) (capacity.Curve, *Result,
 	}
 	// A term on the response time comes first: it is the one that always binds.
 	slices.SortStableFunc(run.limits, func(a, b limit) int { return cmp.Compare(b.bound, a.bound) })
-	service, probe, err := run.probe(ctx)
-	if err != nil || service == 0 {
-		return capacity.Curve{}, probe, err
+	service, err := run.probe(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = run.search(ctx, service)
 	}
-	r, err := run.climb(ctx, max(10, firstShare/service))
-	if err != nil {
-		return capacity.Curve{}, nil, err
+	if err != nil && run.hopeless == "" {
+		return capacity.Curve{}, err
 	}
-	run.idle = max(1, run.rehearsal.saturation*service)
-	run.say("climbed to %.0f/s; a request alone takes %.3g ms", run.rehearsal.saturation, 1e3*service)
-	if run.fault == "" && ctx.Err() == nil {
-		if err := run.rehearse(ctx); err != nil {
-			return capacity.Curve{}, nil, err
-		}
+	return run.curve(ctx.Err() != nil), err
+}
+
+// search does what comes after the probe, in which a request took service
+// seconds.
+func (s *search) search(ctx context.Context, service float64) error {
+	if err := s.climb(ctx, max(10, firstShare/service)); err != nil {
+		return err
 	}
-	if run.fault == "" && ctx.Err() == nil && run.possible() {
-		if r, err = run.stay(ctx); err != nil {
-			return capacity.Curve{}, nil, err
-		}
+	s.idle = max(1, s.rehearsal.saturation*service)
+	s.say("climbed to %.0f/s; a request alone takes %.3g ms", s.rehearsal.saturation, 1e3*service)
+	if s.fault != "" || ctx.Err() != nil {
+		return nil
 	}
-	return run.curve(ctx.Err() != nil), r, nil
+	if err := s.rehearse(ctx); err != nil || s.fault != "" || ctx.Err() != nil {
+		return err
+	}
+	if !s.possible() {
+		s.hopeless = fmt.Sprintf("requests that do not wait for one another miss %s already, so no rate keeps it", s.Objective)
+		return ErrMissed
+	}
+	return s.stay(ctx)
 }
 
 func (s *search) say(format string, args ...any) {
@@ -127,30 +150,57 @@ func (s *search) closed(ctx context.Context, connections int, d, every time.Dura
 		return nil, err
 	}
 	r := g.Wait()
-	s.due += r.Due()
+	s.count(r)
 	return r, nil
 }
 
+// count adds the requests of a generator that has ended.
+func (s *search) count(r *Result) {
+	s.due += r.Due()
+	s.missed += float64(r.Due()) * r.ErrorRatio()
+	if bound := s.limits[0].bound; bound > 0 {
+		s.missed += slower(r.Response(), bound)
+	}
+}
+
 // probe measures roughly what a request takes when it is alone.
-func (s *search) probe(ctx context.Context) (seconds float64, r *Result, err error) {
+func (s *search) probe(ctx context.Context) (seconds float64, err error) {
 	o := s.o
 	o.Stages, o.Connections, o.MaxConnections, o.Workers = nil, 1, 1, 1
 	o.Requests, o.Duration, o.Warmup, o.OnInterval, o.Streams = probeRequests, probeTime, 0, nil, 1
 	g, err := Start(ctx, o)
+	if IsDNS(err) && ctx.Err() == nil {
+		s.due = o.Requests
+		return 0, s.unsent(err)
+	}
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	r = g.Wait()
-	s.due += r.Due()
-	if r.Answers() == 0 {
-		return 0, r, nil
+	r := g.Wait()
+	s.count(r)
+	switch {
+	case r.Answers() > 0:
+		return r.Service().Mean() / 1e9, nil
+	case ctx.Err() != nil:
+		return 0, nil
+	case r.Sent() == 0:
+		return 0, s.unsent(r.LastError)
 	}
-	return r.Service().Mean() / 1e9, r, nil
+	s.hopeless = fmt.Sprintf("none of the first %d requests was answered within %s (%s)", r.Due(), s.o.Timeout, r.failures())
+	return 0, ErrMissed
+}
+
+// unsent ends a search in which no request could leave because of err.
+func (s *search) unsent(err error) error {
+	s.missed = float64(s.due)
+	unsent := &NothingSent{err}
+	s.hopeless = unsent.Error()
+	return unsent
 }
 
 // climb raises the rate step by step until the service falls behind or misses
 // the objective; the highest throughput is a first idea of its saturation.
-func (s *search) climb(ctx context.Context, rate float64) (*Result, error) {
+func (s *search) climb(ctx context.Context, rate float64) error {
 	term, _ := s.Objective.Latency()
 	best := 0.0
 	var g *Generator
@@ -182,18 +232,18 @@ func (s *search) climb(ctx context.Context, rate float64) (*Result, error) {
 	}
 	g, err := Start(ctx, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	close(ready)
 	r := g.Wait()
-	s.due += r.Due()
+	s.count(r)
 	s.rehearsal.saturation = best
 	if r.Saturation > maxBusy || r.limits.descriptors || r.limits.ports {
 		calm := *r
 		calm.Open = false
 		s.fault = calm.diagnose()
 	}
-	return r, nil
+	return nil
 }
 
 // capped says that the highest rate allowed is all that can be learnt about.
@@ -303,7 +353,7 @@ func (s *search) possible() bool {
 }
 
 // stay drives the windows of the seeker.
-func (s *search) stay(ctx context.Context) (*Result, error) {
+func (s *search) stay(ctx context.Context) error {
 	ceiling := math.Inf(1)
 	if s.MaxRate > 0 {
 		ceiling = s.MaxRate
@@ -324,15 +374,15 @@ func (s *search) stay(ctx context.Context) (*Result, error) {
 	}
 	var err error
 	if s.generator, err = Start(ctx, o); err != nil {
-		return nil, err
+		return err
 	}
 	close(s.ready)
 	r := s.generator.Wait()
-	s.due += r.Due()
+	s.count(r)
 	if s.fault == "" {
 		s.fault = r.diagnoseSearch(s.seeker.bound())
 	}
-	return r, nil
+	return nil
 }
 
 // read takes an interval of the generator.
@@ -387,7 +437,6 @@ func (s *search) reading(i Interval) reading {
 			r.missed[k] = min(r.ended, r.missed[k]+slower(i.Response, l.bound))
 		}
 	}
-	s.missed += r.missed[0]
 	return r
 }
 
@@ -472,8 +521,8 @@ func (s *search) curve(interrupted bool) capacity.Curve {
 		c.Verdict, c.Reason = capacity.VerdictInterrupted, "ended by the user"
 	case s.fault != "":
 		c.Verdict, c.Reason = capacity.VerdictClientLimited, s.fault
-	case s.seeker == nil:
-		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("requests that do not wait miss %s already", c.SLO)
+	case s.hopeless != "":
+		c.Verdict, c.Reason = capacity.VerdictNoKnee, s.hopeless
 	case s.MaxRate > 0 && at > 0.98*s.MaxRate:
 		c.Verdict, c.Reason = capacity.VerdictNoKnee, fmt.Sprintf("%s holds at the highest rate allowed, %.0f/s", c.SLO, s.MaxRate)
 	case windows < leastWindows || reach-1/reach > maxWidth:
