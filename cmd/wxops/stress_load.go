@@ -398,9 +398,10 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	if o.Poisson {
 		d.Arrivals = "poisson"
 	}
+	var unread error // of a log
 	if o.Recording != nil {
-		if err := checkLog(&d, o.Recording); err != nil {
-			return err
+		if unread = checkLog(&d, o.Recording); unread != nil && d.Requests == 0 {
+			return unread
 		}
 	}
 	interrupted := ctx.Err() != nil
@@ -416,6 +417,8 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	switch {
 	case interrupted:
 		return context.Canceled
+	case unread != nil:
+		return unread
 	case d.Verdict == load.VerdictClientLimited, d.Verdict == load.VerdictGuard:
 		return cli.Exit(cli.ExitGuarded)
 	case r.Sent() == 0:
@@ -435,6 +438,8 @@ func startError(err error, o load.Options) error {
 		return cli.Failf("nothing was sent").WithCause(err).WithHint("ulimit -n %d, or a smaller --connections", 2*o.Connections)
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.Is(err, load.ErrBadLog):
+		return logError(err)
 	}
 	return cli.Usagef("%s", err)
 }

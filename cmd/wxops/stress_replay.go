@@ -47,7 +47,10 @@ log tells whole seconds only, its requests are spread evenly over each second.`,
 				return cli.Usagef("--speed %v is not positive", rec.Speed)
 			}
 			if rec.MaxBad, err = parseShare(maxBad); err != nil {
-				return cli.Usagef("--max-bad %q is no share, as 1%% or 0.01", maxBad)
+				return cli.Usagef("--max-bad %q is no share from 0 to 100%%, as 1%% or 0.01", maxBad)
+			}
+			if rec.MaxBad == 0 {
+				rec.MaxBad = -1 // none
 			}
 			if filter != "" {
 				if rec.Filter, err = regexp.Compile(filter); err != nil {
@@ -81,14 +84,15 @@ log tells whole seconds only, its requests are spread evenly over each second.`,
 	return cmd
 }
 
+// parseShare reads a share as 1% or 0.01.
 func parseShare(s string) (float64, error) {
 	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
 	v, err := strconv.ParseFloat(number, 64)
 	if percent {
 		v /= 100
 	}
-	if err == nil && !(v > 0 && v <= 1) {
-		err = errors.New("outside (0, 1]")
+	if err == nil && !(v >= 0 && v <= 1) {
+		err = errors.New("outside [0, 1]")
 	}
 	return v, err
 }
@@ -119,15 +123,27 @@ func openLog(s *cli.IO, name string) (io.ReadCloser, error) {
 	return readCloser{b, in}, nil
 }
 
-// checkLog refuses a log that could not be read or holds no requests.
+// checkLog puts what was read of the log into the document. The error says
+// that the log could not be read to its end, or holds no requests.
 func checkLog(d *load.Document, r *load.Recording) error {
 	read, err := r.Read()
 	d.Log, d.Mode, d.Arrivals = &read, "replay", "recorded"
 	if err != nil {
-		return cli.Usagef("the log cannot be replayed").WithCause(err).WithHint("--max-bad 10%% accepts more bad lines")
+		if d.Verdict == load.VerdictValid {
+			d.Verdict, d.Reason = load.VerdictInterrupted, "the log could not be read to its end: "+err.Error()
+		}
+		return logError(err)
 	}
 	if read.Requests == 0 {
 		return cli.Usagef("the log holds no request: %d lines, %d bad", read.Lines, read.Bad).WithHint("wxops stress replay --help lists the formats")
 	}
 	return nil
+}
+
+func logError(err error) error {
+	e := cli.Usagef("the log cannot be replayed").WithCause(err)
+	if errors.Is(err, load.ErrBadLog) {
+		return e.WithHint("--max-bad 10%% accepts more bad lines; wxops stress replay --help lists the formats")
+	}
+	return e
 }

@@ -271,9 +271,9 @@ func (g *Generator) configure(ctx context.Context) error {
 	}
 	if o.Recording != nil {
 		cfg.targets = make([]wire, ringSize)
-		items := make(chan recordedItem, readAhead)
-		go o.Recording.read(ctx, cfg.http2, cfg.grpc, items)
-		g.log = items
+		if g.log, err = o.Recording.open(ctx, cfg.http2, cfg.grpc); err != nil {
+			return err
+		}
 	}
 	g.cfg = cfg
 	g.grace.Store(int64(o.Timeout))

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,9 +24,11 @@ type Recording struct {
 	Speed   float64                       // 2 is twice as fast; 1 if 0
 	Loop    bool                          // begin again at the end
 	Filter  *regexp.Regexp                // of "METHOD PATH"; nil: all
-	MaxBad  float64                       // share of bad lines that is accepted; 0.01 if 0
+	MaxBad  float64                       // share of bad lines that is accepted; 0.01 if 0, none if negative
 	Portion time.Duration                 // requests fall due for so long, also with Loop; 0: all of the log
 
+	judged           chan struct{} // closed when enough of the log is known to begin; nil: nobody waits
+	judge            sync.Once
 	lines, bad, kept atomic.Int64
 	sample           atomic.Pointer[string] // the first bad line
 	failed           atomic.Pointer[error]
@@ -53,6 +56,38 @@ func (r *Recording) Read() (LogInput, error) {
 
 // ErrBadLog says that too many lines of a log are no requests.
 var ErrBadLog = errors.New("too many bad lines")
+
+// judgeLines is how many lines of a log are read before the first request
+// leaves, so that a file of another kind is refused before it does anything;
+// judgeTime is how long a pipe is waited for.
+const (
+	judgeLines = 1000
+	judgeTime  = time.Second
+)
+
+// open starts reading and returns what is read, when the beginning of the log
+// has been judged. It returns the error that refuses the log.
+func (r *Recording) open(ctx context.Context, h2, grpc bool) (<-chan recordedItem, error) {
+	r.judged = make(chan struct{})
+	items := make(chan recordedItem, readAhead)
+	go r.read(ctx, h2, grpc, items)
+	select {
+	case <-r.judged:
+	case <-time.After(judgeTime):
+	case <-ctx.Done():
+	}
+	if _, err := r.Read(); err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	return items, nil
+}
+
+// known lets the replay begin.
+func (r *Recording) known() {
+	if r.judged != nil {
+		r.judge.Do(func() { close(r.judged) })
+	}
+}
 
 // A LogLine is one request of a log.
 type LogLine struct {
@@ -114,6 +149,7 @@ func (s *recorded) target() int32 {
 // read parses the log into out until it ends or ctx does.
 func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recordedItem) {
 	defer close(out)
+	defer r.known()
 	speed := r.Speed
 	if speed == 0 {
 		speed = 1
@@ -142,9 +178,13 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 			}
 		}
 		err = ReadLog(f, func(line string, x LogLine, bad error) error {
-			r.lines.Add(1)
-			if bad != nil {
+			if n := r.lines.Add(1); bad != nil {
 				return r.refuse(line)
+			} else if n == judgeLines {
+				if err := r.tooBad(); err != nil {
+					return err
+				}
+				r.known()
 			}
 			if r.Filter != nil && !r.Filter.MatchString(x.Method+" "+x.Path) {
 				return nil
@@ -177,6 +217,10 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 			return second.add(item, x.At.Nanosecond() == 0, send)
 		})
 		if err == nil {
+			err = r.tooBad()
+		}
+		if err == nil {
+			r.known() // what is left is sent below, while the replay runs
 			err = second.flush(send)
 		}
 		f.Close()
@@ -242,12 +286,21 @@ func (r *Recording) refuse(line string) error {
 		line = line[:120]
 	}
 	r.sample.CompareAndSwap(nil, &line)
-	bad, limit := r.bad.Add(1), r.MaxBad
+	r.bad.Add(1)
+	if r.lines.Load() < judgeLines {
+		return nil // a share of so few says nothing yet
+	}
+	return r.tooBad()
+}
+
+// tooBad is an error if more of the lines so far than accepted are bad.
+func (r *Recording) tooBad() error {
+	bad, lines, limit := r.bad.Load(), r.lines.Load(), r.MaxBad
 	if limit == 0 {
 		limit = 0.01
 	}
-	if n := r.lines.Load(); float64(bad) > limit*float64(max(n, 100)) {
-		return fmt.Errorf("%w: %d of %d; the first is %q", ErrBadLog, bad, n, *r.sample.Load())
+	if bad > 0 && float64(bad) > limit*float64(lines) {
+		return fmt.Errorf("%w: %d of %d, accepted are %g %%; the first is %q", ErrBadLog, bad, lines, 100*max(0, limit), *r.sample.Load())
 	}
 	return nil
 }
@@ -300,11 +353,18 @@ func ParseLogLine(line string) (LogLine, error) {
 	return LogLine{At: at, Method: m[2], Path: m[3]}, nil
 }
 
-// parseJSONLine knows the names that common servers and tools give the fields.
+// parseJSONLine knows the names that common servers and tools give the fields:
+// nginx, Apache, Caddy, Traefik, Envoy, vegeta. Case and underscores do not
+// count. Caddy puts the fields of the request into an object of their own.
 func parseJSONLine(line string) (x LogLine, err error) {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(line), &m); err != nil {
+	m := map[string]json.RawMessage{}
+	if err := addFields(m, []byte(line)); err != nil {
 		return x, err
+	}
+	if raw := m["request"]; len(raw) > 0 && raw[0] == '{' {
+		if err := addFields(m, raw); err != nil {
+			return x, err
+		}
 	}
 	text := func(names ...string) string {
 		for _, n := range names {
@@ -317,9 +377,10 @@ func parseJSONLine(line string) (x LogLine, err error) {
 		}
 		return ""
 	}
-	x.Method = strings.ToUpper(text("method", "request_method", "http_method", "verb"))
-	x.Path = text("path", "uri", "request_uri", "url", "request_path")
-	if request := strings.Fields(text("request")); len(request) >= 2 && x.Path == "" {
+	x.Method = strings.ToUpper(text("method", "requestmethod", "httpmethod", "verb"))
+	// The path with its query comes first: nginx's $uri has none.
+	x.Path = text("requesturi", "url", "path", "uri", "requestpath")
+	if request := strings.Fields(text("request", "requestline")); len(request) >= 2 && x.Path == "" {
 		x.Method, x.Path = request[0], request[1]
 	}
 	if x.Method == "" {
@@ -329,11 +390,13 @@ func parseJSONLine(line string) (x LogLine, err error) {
 		return x, errLogLine
 	}
 	x.Path = pathOnly(x.Path)
-	if x.At, err = parseInstant(text("time", "timestamp", "ts", "@timestamp", "time_iso8601", "msec", "start")); err != nil {
+	if x.At, err = parseInstant(text("time", "timestamp", "ts", "@timestamp", "timeiso8601", "timelocal", "msec", "start", "starttime", "startutc")); err != nil {
 		return x, err
 	}
-	if raw, ok := m["header"]; ok {
-		_ = json.Unmarshal(raw, &x.Header) // another shape is no header
+	for _, name := range []string{"header", "headers"} {
+		if raw, ok := m[name]; ok {
+			_ = json.Unmarshal(raw, &x.Header) // another shape is no header
+		}
 	}
 	if raw, ok := m["body"]; ok {
 		// vegeta writes bodies in base64, which is how []byte is read
@@ -342,6 +405,18 @@ func parseJSONLine(line string) (x LogLine, err error) {
 		}
 	}
 	return x, nil
+}
+
+// addFields puts the fields of a JSON object into m under plain names.
+func addFields(m map[string]json.RawMessage, object []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return err
+	}
+	for name, raw := range fields {
+		m[strings.ToLower(strings.ReplaceAll(name, "_", ""))] = raw
+	}
+	return nil
 }
 
 // pathOnly strips scheme and host: requests go to the URL under test.

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +71,58 @@ func TestReplaySpreadsWholeSeconds(t *testing.T) {
 	got := replayed(&Recording{Speed: 2, Loop: true, Portion: 2 * time.Second})
 	if want := []time.Duration{0, 125 * ms, 250 * ms, 375 * ms, 1000 * ms, 1250 * ms, 1251 * ms, 1376 * ms, 1501 * ms, 1626 * ms}; !slices.Equal(got, want) {
 		t.Errorf("requests of two loops are due at %v, want %v", got, want)
+	}
+}
+
+// The names and instants that servers and tools write.
+func TestLogLinesOfManyKinds(t *testing.T) {
+	at := time.Date(2026, 10, 10, 13, 55, 36, 0, time.UTC)
+	for _, c := range []struct{ name, line string }{
+		{"nginx combined", `192.0.2.1 - - [10/Oct/2026:15:55:36 +0200] "PUT /a?x=1 HTTP/1.1" 200 2326 "-" "curl/8"`},
+		{"Apache with virtual host", `shop.test:443 2001:db8::1 - ann [10/Oct/2026:13:55:36 +0000] "PUT /a?x=1 HTTP/2.0" 200 - "-" "a \"b\" c"`},
+		{"nginx JSON", `{"time_local":"10/Oct/2026:13:55:36 +0000","request_method":"PUT","uri":"/a","request_uri":"/a?x=1","status":"200"}`},
+		{"nginx JSON, msec", `{"msec":"1791640536.000","request":"PUT /a?x=1 HTTP/1.1"}`},
+		{"Caddy", `{"level":"info","ts":1791640536.0,"request":{"method":"PUT","uri":"/a?x=1","host":"shop.test","headers":{"A":["b"]}},"status":200}`},
+		{"Traefik", `{"RequestMethod":"PUT","RequestPath":"/a?x=1","StartUTC":"2026-10-10T13:55:36Z","time":"2026-10-10T13:55:36Z"}`},
+		{"Envoy", `{"start_time":"2026-10-10T13:55:36.000Z","method":"PUT","path":"/a?x=1","response_code":200}`},
+		{"vegeta", `{"method":"PUT","url":"http://shop.test/a?x=1","header":{"A":["b"]},"timestamp":"2026-10-10T13:55:36Z"}`},
+		{"milliseconds", `{"timestamp":1791640536000,"method":"put","path":"/a?x=1"}`},
+	} {
+		x, err := ParseLogLine(c.line)
+		if err != nil || x.Method != "PUT" || x.Path != "/a?x=1" || !x.At.Equal(at) {
+			t.Errorf("%s: %s %s at %v, %v", c.name, x.Method, x.Path, x.At, err)
+		}
+	}
+}
+
+// A file of another kind is refused before anything leaves; a log that turns
+// bad later ends the replay there.
+func TestABadLogIsRefused(t *testing.T) {
+	good := `{"time":"2026-01-01T00:00:00Z","path":"/"}` + "\n"
+	for _, c := range []struct {
+		name, log string
+		maxBad    float64
+		fails     bool
+		lines     int64
+	}{
+		{"one of ten", strings.Repeat(good, 9) + "x\n", 0, true, 10},
+		{"one of ten, allowed", strings.Repeat(good, 9) + "x\n", 0.1, false, 10},
+		{"none allowed", strings.Repeat(good, 500) + "x\n", -1, true, 501},
+		{"one of 500", "x\n" + strings.Repeat(good, 499), 0, false, 500},
+		{"the beginning", strings.Repeat("x\n", 5000), 0, true, 1000},
+		{"later", strings.Repeat(good, 1500) + strings.Repeat("x\n", 5000), 0, true, 1516},
+	} {
+		r := &Recording{MaxBad: c.maxBad, Base: Target{URL: mustURL(t, "http://127.0.0.1/")}}
+		r.Source = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(c.log)), nil }
+		items, err := r.open(t.Context(), false, false)
+		if err == nil {
+			for range items {
+			}
+			_, err = r.Read()
+		}
+		if in, _ := r.Read(); errors.Is(err, ErrBadLog) != c.fails || in.Lines != c.lines {
+			t.Errorf("%s: %v after %d lines, want an error %v after %d", c.name, err, in.Lines, c.fails, c.lines)
+		}
 	}
 }
 
