@@ -108,9 +108,7 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 	}
 	root.SetHelpCommand(help)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return Usagef("%s", err).WithHint("%s --help", cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().BoolVar(&s.quiet, "quiet", false, "no progress on standard error")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return configure(s, cmd) }
 	cmd, err := root.ExecuteContextC(ctx)
@@ -118,7 +116,7 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 		return nil
 	}
 	var known *Error
-	if !errors.As(err, &known) && isCobraUsage(err) {
+	if !errors.As(err, &known) {
 		err = usageError(cmd, err)
 	}
 	if errors.Is(err, context.Canceled) {
@@ -126,24 +124,6 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 	}
 	printError(s.Err, err)
 	return err
-}
-
-// cobra has no error types for wrong arguments; these are the beginnings of
-// all messages of its argument validators and of pflag.
-var cobraUsage = []string{"unknown command", "accepts ", "requires at least", "unknown flag", "unknown shorthand", "required flag", "invalid argument", "flag needs", "if any flags in the group", "at least one of the flags"}
-
-func isCobraUsage(err error) bool {
-	for _, p := range cobraUsage {
-		if strings.HasPrefix(err.Error(), p) {
-			return true
-		}
-	}
-	return false
-}
-
-func usageError(cmd *cobra.Command, err error) error {
-	what, _, _ := strings.Cut(err.Error(), "\n")
-	return Usagef("%s", what).WithHint("%s --help", cmd.CommandPath())
 }
 
 // RequireSubcommand is the RunE of a group: alone it shows its help, with an

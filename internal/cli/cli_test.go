@@ -337,3 +337,39 @@ wxops COMMAND --help tells more about a command.
 		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
 }
+
+func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"copy", "--sed", "3"}, "error: unknown flag: --sed\nhint:  wxops copy --seed\n"},
+		{[]string{"copy", "--nonsense"}, "error: unknown flag: --nonsense\nhint:  wxops copy --help\n"},
+		{[]string{"copy", "-x"}, "error: unknown shorthand flag: 'x' in -x\nhint:  wxops copy --help\n"},
+		{[]string{"copy", "--seed", "x"}, "error: --seed \"x\": must be an integer\nhint:  wxops copy --help\n"},
+		{[]string{"copy"}, "error: wxops copy takes FROM TO; nothing was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
+		{[]string{"copy", "a"}, "error: wxops copy takes FROM TO; one argument was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
+		{[]string{"copy", "a", "b", "c"}, "error: wxops copy takes FROM TO; 3 arguments were given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
+		{[]string{"list", "a"}, "error: unknown command \"a\" for \"wxops list\"\nhint:  wxops list --help\n"},
+		{[]string{"fail"}, "error: accepts nobody\n"},
+	} {
+		root := &cobra.Command{Use: "wxops", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
+		fine := func(*cobra.Command, []string) error { return nil }
+		copies := &cobra.Command{Use: "copy FROM TO --seed N", Args: cobra.ExactArgs(2), RunE: fine}
+		copies.Flags().Int("seed", 1, "")
+		fails := func(*cobra.Command, []string) error { return errors.New("accepts nobody") }
+		root.AddCommand(copies, &cobra.Command{Use: "list", Args: cobra.NoArgs, RunE: fine}, &cobra.Command{Use: "fail", RunE: fails})
+		s, _, errs := world(nil)
+		err := Run(context.Background(), s, root, c.args)
+		if got := errs.String(); got != c.want {
+			t.Errorf("%q:\n%swant\n%s", c.args, got, c.want)
+		}
+		want := ExitUsage
+		if c.args[0] == "fail" {
+			want = ExitFailed // an error of the command's own is no wrong usage
+		}
+		if code := Code(err); code != want {
+			t.Errorf("%q: exit code %d, want %d", c.args, code, want)
+		}
+	}
+}

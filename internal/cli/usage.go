@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagError says which flag was refused and why, and what to type instead: the
+// nearest flag where the name was mistyped, else the help.
+func flagError(cmd *cobra.Command, err error) error {
+	e := Usagef("%s", err)
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		var flags []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				flags = append(flags, f.Name)
+			}
+		})
+		name := unknown.GetSpecifiedName()
+		near := Closest(name, flags, 1)
+		// A flag does what it says, so a guess must be a slip of the finger.
+		if len(near) > 0 && distance(name, near[0]) <= len(name)/3 {
+			return e.WithHint("%s --%s", cmd.CommandPath(), near[0])
+		}
+	case errors.As(err, &invalid):
+		e = Usagef("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
+	}
+	return e.WithHint("%s --help", cmd.CommandPath())
+}
+
+// argumentCount finds what cobra's validators say of a wrong number of
+// arguments; they have no error types.
+var argumentCount = regexp.MustCompile(`^(accepts|requires) .*received (\d+)$`)
+
+// cobraUsage are the beginnings of cobra's other messages of wrong usage.
+var cobraUsage = []string{"unknown command", "required flag", "if any flags in the group", "at least one of the flags"}
+
+// usageError makes an error of cobra's argument validators one of wrong usage;
+// any other error is returned as it is.
+func usageError(cmd *cobra.Command, err error) error {
+	what, _, _ := strings.Cut(err.Error(), "\n")
+	if m := argumentCount.FindStringSubmatch(what); m != nil {
+		given := m[2] + " arguments were given"
+		switch m[2] {
+		case "0":
+			given = "nothing was given"
+		case "1":
+			given = "one argument was given"
+		}
+		return Usagef("%s takes %s; %s", cmd.CommandPath(), arguments(cmd), given).WithHint("%s", cmd.UseLine())
+	}
+	for _, beginning := range cobraUsage {
+		if strings.HasPrefix(what, beginning) {
+			return Usagef("%s", what).WithHint("%s --help", cmd.CommandPath())
+		}
+	}
+	return err
+}
+
+// firstFlag is where the flags of a usage begin; a lone -- is an argument.
+var firstFlag = regexp.MustCompile(` --\w`)
+
+// arguments returns what stands behind the name of a command in its usage.
+func arguments(cmd *cobra.Command) string {
+	_, after, ok := strings.Cut(cmd.Use, " ")
+	if !ok {
+		return "no arguments"
+	}
+	if at := firstFlag.FindStringIndex(after); at != nil {
+		return after[:at[0]]
+	}
+	return after
+}
