@@ -294,7 +294,12 @@ func (w *walk) into(p process, folder string) error {
 // back moves a process to where it was; under systemd that is a unit, too.
 func (w *walk) back(pid int, folder string) error {
 	if w.host.units != nil {
-		return w.host.units.Attach(path.Base(folder), pid)
+		// Below a unit that is delegated lie folders of somebody's own.
+		unit, below := folder, ""
+		for !unitFolder(unit) && unit != w.host.Hierarchies[0].Path {
+			below, unit = "/"+path.Base(unit)+below, path.Dir(unit)
+		}
+		return w.host.units.Attach(path.Base(unit), below, pid)
 	}
 	return w.host.FS.WriteFile(path.Join(folder, "cgroup.procs"), strconv.Itoa(pid))
 }

@@ -120,3 +120,13 @@ func TestWithoutRootHiddenMarksAreNamed(t *testing.T) {
 		}
 	})
 }
+
+// A mount that another one covers does not show, as in a container whose own part
+// of the tree is mounted in its place.
+func TestCoveredMountsAreLeftOut(t *testing.T) {
+	got := parseMounts([]byte("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n31 30 0:26 /part /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n" +
+		"32 23 0:27 / /other rw - cgroup cgroup rw,memory\n33 23 0:27 / /again rw - cgroup cgroup rw,memory\n"))
+	if len(got) != 2 || got[0].Root != "/part" || got[1].Path != "/other" {
+		t.Errorf("mounts %+v", got)
+	}
+}

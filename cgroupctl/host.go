@@ -144,14 +144,21 @@ func (h *Host) hierarchy(controller string) (Hierarchy, bool) {
 }
 
 // parseMounts reads proc_pid_mountinfo(5) and keeps the cgroup trees that may be
-// used, the first mount of each. Of v1 only those with a controller of v1Used.
+// used, the first mount of each that no other covers. Of v1 only those with a
+// controller of v1Used.
 func parseMounts(b []byte) []Hierarchy {
 	var out []Hierarchy
+	covered := map[string]bool{} // a mount's ID and place; what covers it names both
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		if f := strings.Fields(s.Text()); len(f) > 4 {
+			covered[f[1]+" "+f[4]] = true
+		}
+	}
 	seen := map[string]bool{}
 	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
 		head, tail, ok := strings.Cut(s.Text(), " - ")
 		fields, kind := strings.Fields(head), strings.Fields(tail)
-		if !ok || len(fields) < 6 || len(kind) < 3 {
+		if !ok || len(fields) < 6 || len(kind) < 3 || covered[fields[0]+" "+fields[4]] {
 			continue
 		}
 		m := Hierarchy{Path: unescape(fields[4]), Root: unescape(fields[3])}

@@ -434,11 +434,20 @@ func TestLiveLimitBelowUseIsRefused(t *testing.T) {
 	if p, err := big.process(); err != nil || p.gone() {
 		t.Errorf("the process died of a refused limit: %v", err)
 	}
-	if tree.host.Layout == V2 {
-		return // there --force kills
+	_, err = smaller.Apply(context.Background(), ApplyOptions{Force: true})
+	if tree.host.Layout != V2 {
+		if !isBusy(err) {
+			t.Errorf("forced on v1: %v, want EBUSY", err)
+		}
+		return
 	}
-	if _, err := smaller.Apply(context.Background(), ApplyOptions{Force: true}); !isBusy(err) {
-		t.Errorf("forced on v1: %v, want EBUSY", err)
+	if err != nil {
+		t.Errorf("forced on v2: %v", err)
+	}
+	for p, err := big.process(); err == nil && !p.gone(); p, err = big.process() { // the kernel has chosen it by now
+	}
+	if all, err := smaller.Usage(); err != nil || all[0].OOMKills == 0 || all[0].MemoryLimitBytes != 64<<20 || all[0].MemoryBytes > 64<<20 {
+		t.Errorf("after the forced limit: %+v, %v; want a kill and less than 64 MiB", all, err)
 	}
 }
 

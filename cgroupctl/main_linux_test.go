@@ -63,6 +63,12 @@ func helper(mode string, args []string) {
 		hold(args)
 	case "apply", "enter":
 		helperTree(mode, args)
+	case "read-only":
+		report(readOnly(strings.ReplaceAll(args[0], ";", "\n")))
+	case "rootless":
+		report(rootlessStory(args[0], strings.ReplaceAll(args[1], ";", "\n")))
+	case "as-user":
+		report(asUser(strings.ReplaceAll(args[0], ";", "\n")))
 	case "gate": // become another helper once the caller has placed this process
 		c, err := net.Dial("unix", args[0])
 		if err != nil {

@@ -88,6 +88,14 @@ func (m *memFS) WriteFile(p, data string) error {
 	}
 	dir, file := path.Split(p)
 	switch file {
+	case "cgroup.procs": // a process is in one folder of each tree
+		tree, _, _ := strings.Cut(strings.TrimPrefix(dir, "/cg/"), "/")
+		for other := range m.files {
+			if path.Base(other) == file && (m.version == 2 || strings.HasPrefix(other, "/cg/"+tree+"/")) {
+				m.files[other] = strings.ReplaceAll(m.files[other], data+"\n", "")
+			}
+		}
+		data = m.files[p] + data + "\n"
 	case "cgroup.subtree_control":
 		for w := range strings.FieldsSeq(data) {
 			old += " " + strings.TrimPrefix(w, "+")

@@ -413,11 +413,16 @@ func (t *Tree) denied(what, folder string, err error) error {
 	e := refuse("%s", what).because(err)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return e.hint("run as root, or have %s delegated to this user (chown the folder and its cgroup.* files)", path.Dir(folder))
+		for _, h := range t.host.Hierarchies {
+			if folder == h.Path || strings.HasPrefix(folder, h.Path+"/") {
+				return e.hint("run as root, or have %s delegated to this user (chown the folder and its cgroup.* files)", h.Path)
+			}
+		}
+		return e.hint("run as root")
 	case isReadOnly(err):
 		return e.hint("the control groups are mounted read-only; remount with rw, or run outside of the container")
 	case isUnsupported(err):
-		return e.hint("cgroup v1 keeps no mark of a user who is not root; run as root")
+		return e.hint("before Linux 5.7 control groups keep no mark of a user who is not root; run as root")
 	}
 	return e
 }

@@ -15,8 +15,13 @@ import (
 // writes the control files of its units again with every daemon-reload. There a
 // slice is a slice unit, a property is set where elsewhere a file is written, and
 // processes join by a transient scope below the slice. The control files are only
-// read. On v1 and hybrid machines systemd manages no cpuset, no freezer and no
-// cpu.idle, so that a slice could not be a unit there: wxops keeps folders of its
+// read. memory.oom.group is no property of a slice: the scopes of offline work
+// are delegated to wxops, which fences each in a folder of its own there, so that
+// a job dies as a whole. cpu.max.burst belongs to the folder with the limit, a
+// unit's; it is left out, and said.
+//
+// On v1 and hybrid machines systemd manages no cpuset, no freezer, no cpu.idle and
+// no burst, so that a slice could not be a unit there: wxops keeps folders of its
 // own beside those of the units.
 
 // units is the part of systemd's bus interface that slices need,
@@ -26,10 +31,12 @@ type units interface {
 	Description(unit string) (string, error)
 	// Slice starts a slice unit.
 	Slice(unit, description string) error
-	// Scope starts a scope in a slice unit with one process in it.
-	Scope(unit, slice, description string, pid int) error
-	// Attach moves one more process into a scope or service.
-	Attach(unit string, pid int) error
+	// Scope starts a scope in a slice unit with one process in it; what is below
+	// the folder of a delegated one is left alone by systemd.
+	Scope(unit, slice, description string, pid int, delegated bool) error
+	// Attach moves one more process into a scope or service, or into a folder
+	// below it, as /job.
+	Attach(unit, below string, pid int) error
 	Set(unit string, properties []property) error
 	Freeze(unit string, frozen bool) error
 	Stop(unit string) error
@@ -192,9 +199,12 @@ func (p *planner) asProperty(c Change) (Change, bool) {
 		return c, true
 	}
 	c.Op = OpSet
-	if path.Base(c.Path) == "cgroup.freeze" {
+	switch path.Base(c.Path) {
+	case "cgroup.freeze":
 		c.Attr = "FreezerState"
 		return c, true
+	case "memory.oom.group":
+		return c, false // each job has its own, see fence
 	}
 	list, err := properties(path.Base(c.Path), c.New)
 	if err != nil {
@@ -218,7 +228,39 @@ func (t *Tree) scope(slice string, p process) (string, error) {
 		stem = strings.TrimSuffix(slice, ".slice")
 	}
 	name := fmt.Sprintf("%s-%d-%d.scope", stem, p.pid, p.start)
-	return name, t.host.units.Scope(name, slice, "Processes placed by wxops", p.pid)
+	err := t.host.units.Scope(name, slice, "Processes placed by wxops", p.pid, t.fenced(slice))
+	if err == nil && t.fenced(slice) {
+		err = t.fence(path.Join(t.folder(t.host.Hierarchies[0], t.spec.Offline.Name), name))
+	}
+	return name, err
+}
+
+// fenced reports whether a slice unit is the one of offline work.
+func (t *Tree) fenced(slice string) bool {
+	return t.spec.Offline != nil && slice == t.unitName(t.spec.Offline.Name)
+}
+
+// job is the folder of wxops' own in a delegated scope.
+const job = "/job"
+
+// fence moves the processes of a scope into one folder that the kernel kills as a
+// whole when memory runs out. What they fork meanwhile is born where they are.
+func (t *Tree) fence(scope string) error {
+	f := t.host.FS
+	if err := f.Mkdir(scope + job); err != nil {
+		return err
+	}
+	for range cleanPasses {
+		for _, pid := range t.pids(scope) {
+			if err := f.WriteFile(scope+job+"/cgroup.procs", strconv.Itoa(pid)); err != nil && !isGone(err) {
+				return err
+			}
+		}
+	}
+	if err := f.WriteFile(scope+"/cgroup.subtree_control", "+memory"); err != nil {
+		return err
+	}
+	return f.WriteFile(scope+job+"/memory.oom.group", "1")
 }
 
 // rootSlice is the unit of the root of the tree.
@@ -228,7 +270,11 @@ const rootSlice = "-.slice"
 // walk's scope, the others follow it.
 func (w *walk) join(p process) error {
 	if w.scope != "" {
-		err := w.host.units.Attach(w.scope, p.pid)
+		below := ""
+		if w.fenced(path.Base(w.want[0])) {
+			below = job
+		}
+		err := w.host.units.Attach(w.scope, below, p.pid)
 		if now, e := w.host.process(p.pid); err == nil || e != nil || now.gone() {
 			return nil
 		}

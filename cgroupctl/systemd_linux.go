@@ -65,11 +65,12 @@ func (b *bus) Slice(unit, description string) error {
 	return b.start(unit, []property{{descriptionProperty, description}})
 }
 
-func (b *bus) Scope(unit, slice, description string, pid int) error {
+func (b *bus) Scope(unit, slice, description string, pid int, delegated bool) error {
 	return b.start(unit, []property{
 		{descriptionProperty, description},
 		{"Slice", slice},
-		{"PIDs", []uint32{uint32(pid)}},        //nolint:gosec // a PID is below 2^22
+		{"PIDs", []uint32{uint32(pid)}}, //nolint:gosec // a PID is below 2^22
+		{"Delegate", delegated},
 		{"TasksMax", uint64(math.MaxUint64)},   // systemd's default is for services
 		{"CollectMode", "inactive-or-failed"},  // a scope that the kernel killed does not stay
 		{"TimeoutStopUSec", uint64(5_000_000)}, // at shutdown, before it is killed
@@ -112,9 +113,9 @@ func (b *bus) job(f func(ctx context.Context, c *systemd.Conn, done chan<- strin
 	})
 }
 
-func (b *bus) Attach(unit string, pid int) error {
+func (b *bus) Attach(unit, below string, pid int) error {
 	return b.call(func(ctx context.Context, c *systemd.Conn) error {
-		return c.AttachProcessesToUnit(ctx, unit, "", []uint32{uint32(pid)}) //nolint:gosec // a PID is below 2^22
+		return c.AttachProcessesToUnit(ctx, unit, below, []uint32{uint32(pid)}) //nolint:gosec // a PID is below 2^22
 	})
 }
 

@@ -16,10 +16,12 @@ import (
 // their folders and writes their control files. What else writes to one of those
 // is counted.
 type fakeSystemd struct {
-	m       *memFS
-	texts   map[string]string // unit -> description
-	own     bool              // the change under way is systemd's
-	strange []string
+	m     *memFS
+	texts map[string]string // unit -> description
+	own   bool              // the change under way is systemd's
+	// delegated are the folders of scopes below which others may write.
+	delegated []string
+	strange   []string
 }
 
 func newFakeSystemd(m *memFS) *fakeSystemd {
@@ -31,7 +33,7 @@ func newFakeSystemd(m *memFS) *fakeSystemd {
 // watch counts the changes that are not systemd's.
 func (f *fakeSystemd) watch(crash func(op, p string) error) {
 	f.m.before = func(op, p string) error {
-		if !f.own && op != "kill" {
+		if below := func(d string) bool { return strings.HasPrefix(p, d) }; !f.own && op != "kill" && !slices.ContainsFunc(f.delegated, below) {
 			f.strange = append(f.strange, op+" "+p)
 		}
 		if crash != nil {
@@ -74,7 +76,7 @@ func (f *fakeSystemd) Slice(unit, description string) error {
 	})
 }
 
-func (f *fakeSystemd) Scope(unit, slice, description string, pid int) error {
+func (f *fakeSystemd) Scope(unit, slice, description string, pid int, delegated bool) error {
 	return f.act(func() error {
 		folder := f.at(slice) + "/" + unit
 		if slice == rootSlice {
@@ -84,6 +86,9 @@ func (f *fakeSystemd) Scope(unit, slice, description string, pid int) error {
 			return err
 		}
 		f.texts[unit] = description
+		if delegated {
+			f.delegated = append(f.delegated, folder+"/")
+		}
 		return f.enter(folder, pid)
 	})
 }
@@ -100,11 +105,11 @@ func (f *fakeSystemd) enter(folder string, pid int) error {
 	return nil
 }
 
-func (f *fakeSystemd) Attach(unit string, pid int) error {
+func (f *fakeSystemd) Attach(unit, below string, pid int) error {
 	if f.texts[unit] == "" {
 		return fs.ErrNotExist
 	}
-	return f.enter(f.at(unit), pid)
+	return f.enter(f.at(unit)+below, pid)
 }
 
 func (f *fakeSystemd) Set(unit string, list []property) error {
@@ -212,8 +217,8 @@ func TestUnderSystemdAllChangesGoOverItsBus(t *testing.T) {
 			t.Errorf("%s reads %q, want %q", file, got, want)
 		}
 	}
-	if w := fmt.Sprint(done.Warnings); !strings.Contains(w, "memory.oom.group") || !strings.Contains(w, "cpu.max.burst") || len(done.Warnings) != 2 {
-		t.Errorf("warnings are %v, want those of the two files without a property", done.Warnings)
+	if w := fmt.Sprint(done.Warnings); !strings.Contains(w, "cpu.max.burst") || len(done.Warnings) != 1 {
+		t.Errorf("warnings are %v, want that of the file without a property", done.Warnings)
 	}
 	if again := apply(t, tree); len(again.Changes) != 0 {
 		t.Errorf("second apply: %v", again.Changes)
@@ -291,6 +296,34 @@ func TestUnderSystemdProcessesJoinByAScope(t *testing.T) {
 	}
 	if _, left := m.folders["/cg/wxops.slice"]; left {
 		t.Error("the parent's unit is left")
+	}
+}
+
+// A job is killed as a whole: all of its processes are in a folder of wxops' own
+// below a delegated scope, and back in their own folders if they do not belong.
+func TestUnderSystemdEachJobIsFenced(t *testing.T) {
+	m := newMemFS(2)
+	f := newFakeSystemd(m)
+	f.watch(nil)
+	tree := systemdTree(t, m, f, memSpec)
+	apply(t, tree)
+	m.files["/cg/user.slice/session-1.scope/cgroup.procs"] = "40\n41\n"
+	m.process(1, 0, 1, 1, "0::/init.scope\n", "init")
+	m.process(40, 1, 40, 7, "0::/user.slice/session-1.scope\n", "train")
+	m.process(41, 40, 40, 8, "0::/user.slice/session-1.scope\n", "train child")
+	if moved, err := tree.Attach(context.Background(), "offline", []int{40}); err != nil || !slices.Equal(moved.PIDs, []int{40, 41}) {
+		t.Fatalf("attach: %+v, %v", moved, err)
+	}
+	scope := "/cg/wxops.slice/wxops-offline.slice/wxops-offline-40-7.scope"
+	if got := []string{m.files[scope+"/job/cgroup.procs"], m.files[scope+"/job/memory.oom.group"], m.files[scope+"/cgroup.procs"]}; !slices.Equal(got, []string{"40\n41\n", "1", ""}) {
+		t.Errorf("the job's folder holds %q", got)
+	}
+	if len(f.strange) != 0 {
+		t.Errorf("changes past systemd: %v", f.strange)
+	}
+	w := &walk{Tree: tree}
+	if err := w.back(41, scope+"/job"); err != nil || m.files[scope+"/job/cgroup.procs"] != "40\n41\n" {
+		t.Errorf("back: %v, %q", err, m.files[scope+"/job/cgroup.procs"])
 	}
 }
 

@@ -39,6 +39,11 @@ func (t *Tree) UnitPIDs(unit string) ([]int, error) {
 	return out, nil
 }
 
+// unitFolder reports whether a folder is that of a unit with processes.
+func unitFolder(folder string) bool {
+	return slices.Contains([]string{".service", ".scope"}, path.Ext(folder))
+}
+
 // systemdFolder returns where systemd keeps a process.
 func (h *Host) systemdFolder(pid int) string {
 	b, err := h.FS.ReadFile(path.Join("/proc", itoa(int64(pid)), "cgroup"))

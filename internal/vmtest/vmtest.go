@@ -14,6 +14,7 @@
 package vmtest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -29,9 +30,10 @@ import (
 type Guest struct {
 	Binary        string // static, for linux/amd64
 	Layout        string // v1, v2 or hybrid
+	Script        string // for bash, with Binary on its PATH, in a guest with systemd; without it Binary is the init
 	Args          []string
 	Env           []string // K=V
-	MemoryMiB     int      // 1024 when zero
+	MemoryMiB     int      // 1024 when zero, 2048 with Script
 	CPUs          int      // 2 when zero; 1 with Deterministic
 	Deterministic bool
 	Console       io.Writer // gets the console as it comes; may be nil
@@ -47,7 +49,7 @@ type Result struct {
 var ErrMissing = errors.New("no guest can be booted")
 
 // Install is the command that brings what Boot needs.
-const Install = ".ci/run install kernel"
+const Install = ".ci/run install kernel root"
 
 // Kernel returns the newest kernel image below the cache folder, where
 // .ci/run kernel unpacks it; WXOPS_VM_KERNEL names another one.
@@ -91,6 +93,13 @@ func Boot(ctx context.Context, g Guest) (*Result, error) {
 	memory, cpus := max(g.MemoryMiB, 0), max(g.CPUs, 0)
 	if memory == 0 {
 		memory = 1024
+		if g.Script != "" {
+			memory = 2048
+		}
+	}
+	kernelArgs := "console=ttyS0 quiet panic=-1 reboot=t psi=1 loglevel=3"
+	if g.Script != "" {
+		kernelArgs += " systemd.show_status=0 " + systemdOf[g.Layout]
 	}
 	if cpus == 0 {
 		cpus = 2
@@ -105,7 +114,7 @@ func Boot(ctx context.Context, g Guest) (*Result, error) {
 	args = append(args,
 		"-m", fmt.Sprint(memory), "-smp", fmt.Sprint(cpus), "-nodefaults", "-no-user-config", "-display", "none",
 		"-serial", "stdio", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
-		"-append", "console=ttyS0 quiet panic=-1 reboot=t psi=1 loglevel=3")
+		"-append", kernelArgs)
 	c := exec.CommandContext(ctx, qemu, args...)
 	var out bytes.Buffer
 	c.Stdout = &out
@@ -129,15 +138,27 @@ func Boot(ctx context.Context, g Guest) (*Result, error) {
 // writeInitrd writes the initial file system: a cpio archive of format newc,
 // Documentation/driver-api/early-userspace/buffer-format.rst.
 func writeInitrd(path string, g Guest) error {
-	binary, err := os.ReadFile(g.Binary)
-	if err != nil {
-		return err
-	}
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	a := archive{w: f}
+	w := bufio.NewWriterSize(f, 1<<20)
+	a := archive{w: w}
+	if g.Script != "" {
+		err = a.addDebian(g)
+	} else {
+		err = a.addInit(g)
+	}
+	a.add("TRAILER!!!", 0, 0, 0, nil)
+	return errors.Join(err, a.err, w.Flush(), f.Close())
+}
+
+// addInit writes a root in which the binary is the init.
+func (a *archive) addInit(g Guest) error {
+	binary, err := os.ReadFile(g.Binary)
+	if err != nil {
+		return err
+	}
 	for _, dir := range []string{"dev", "proc", "sys", "tmp", "run", "etc", "root"} {
 		a.add(dir, 0o040755, 0, 0, nil)
 	}
@@ -146,8 +167,7 @@ func writeInitrd(path string, g Guest) error {
 	a.add("guest.layout", 0o100644, 0, 0, []byte(g.Layout))
 	a.add("guest.args", 0o100644, 0, 0, []byte(strings.Join(g.Args, "\n")))
 	a.add("guest.env", 0o100644, 0, 0, []byte(strings.Join(g.Env, "\n")))
-	a.add("TRAILER!!!", 0, 0, 0, nil)
-	return errors.Join(a.err, f.Close())
+	return nil
 }
 
 type archive struct {
