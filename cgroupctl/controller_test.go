@@ -1,6 +1,7 @@
 package cgroupctl
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -153,4 +154,124 @@ func TestControllerPropertiesOverRandomRuns(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A whole day of New York that lacks the hour from 02:00 to 03:00, in steps of a
+// second: an online load with its peak at noon, offline work that takes whatever
+// it may have, and in the afternoon one brake after the other. What must hold is
+// stated by the wall clock alone, not by the code under test.
+func TestADayWithAGapAndEveryBrake(t *testing.T) {
+	s := windows(t, "America/New_York", "")
+	c := newController()
+	begin := time.Date(2026, 3, 8, 0, 0, 0, 0, s.Location)
+	end := time.Date(2026, 3, 9, 0, 0, 0, 0, s.Location)
+	if end.Sub(begin) != 23*time.Hour {
+		t.Fatalf("the day has %s", end.Sub(begin))
+	}
+	var spent [3]time.Duration // night, day, evening
+	var kills, thirsty int
+	var last Decision
+	offline := 0.0
+	for now := begin; now.Before(end); now = now.Add(time.Second) {
+		h, m, sec := now.Clock()
+		clock := float64(h) + float64(m)/60 + float64(sec)/3600
+		x := Sample{Seconds: 1, System: 0.5, Online: 2 + 6*math.Exp(-math.Pow(clock-12, 2)/8)}
+		switch at := fmt.Sprintf("%02d:%02d", h, m); {
+		case at == "11:00" && sec < 30:
+			x.Online += 5 // a burst
+		case at == "14:00":
+			x.Throttled = 0.05
+		case at == "15:00" && sec < 12:
+			x.MemoryShort = true
+		case at == "16:00" && sec < 10:
+			x.Stale = true
+		}
+		x.Offline = offline
+		w, admit := s.WindowAt(now)
+		d := c.Step(w, x)
+		kind := 2
+		switch {
+		case h >= 1 && h < 8:
+			kind = 0
+		case h >= 8 && h < 20:
+			kind = 1
+		}
+		spent[kind] += time.Second
+		room := 16*0.65 - x.Online - 0.8 // of the day
+		var bad string
+		switch {
+		case admit != (clock >= 1 && clock < 19.5):
+			bad = fmt.Sprintf("admits jobs: %v", admit)
+		case kind == 2 && d.LimitCores > 0.05, kind == 2 && d.LimitCores == 0:
+			bad = "is more than the floor of the evening"
+		case kind == 0 && clock > 1.1 && d.LimitCores != 0:
+			bad = "is limited at night"
+		case kind == 1 && !x.Stale && (d.LimitCores == 0 || d.LimitCores > max(room, 0.02)+0.16):
+			bad = fmt.Sprintf("is above the %.2f cores that online work leaves", room)
+		case d.LimitCores > last.LimitCores+1.6+1e-9 && last.LimitCores > 0:
+			bad = fmt.Sprintf("rises at once from %.2f", last.LimitCores)
+		case x.Throttled > 0 && sec > 10 && d.LimitCores > 0.1:
+			bad = "holds though online work is throttled"
+		case x.Stale && sec >= 3 && d.LimitCores != 0.02:
+			bad = "holds though nothing is measured"
+		case d.Freeze != (h == 15 && m == 0 && sec < 13):
+			bad = fmt.Sprintf("freezes: %v", d.Freeze)
+		}
+		if bad != "" {
+			t.Fatalf("%s: %s; %+v", now.Format("15:04:05 MST"), bad, d)
+		}
+		if d.KillYoungest {
+			kills++
+		}
+		if kind == 1 && d.LimitCores < room-1.6 && x.Throttled == 0 && !x.Stale {
+			thirsty++
+		}
+		offline = 16 - x.Online - x.System
+		if d.LimitCores > 0 {
+			offline = min(offline, d.LimitCores)
+		}
+		last = d
+	}
+	if spent != [3]time.Duration{6 * time.Hour, 12 * time.Hour, 5 * time.Hour} {
+		t.Errorf("night, day and evening last %v", spent)
+	}
+	if kills != 1 {
+		t.Errorf("%d jobs were killed for memory, want 1", kills)
+	}
+	// After a burst or a brake the limit comes back within seconds.
+	if thirsty > 40 {
+		t.Errorf("for %d s of the day offline work had much less than was left", thirsty)
+	}
+}
+
+// Whatever rule is in force when a controller dies, offline work is left with the
+// lowest weight, and the next apply gives it what the window allows.
+func TestADeadControllerIsSafeInEveryWindow(t *testing.T) {
+	bothVersions(t, func(t *testing.T, version int) {
+		for _, rule := range []Rule{Unrestricted, Throttled, Floor, Frozen} {
+			m := newMemFS(version)
+			tree := memTree(t, m, memSpec+fmt.Sprintf("windows: [{name: all, from: \"00:00\", to: \"24:00\", rule: %s}]\n", rule))
+			apply(t, tree)
+			d := settle(&Controller{Cores: 4, Reserve: 0.2, Eviction: time.Second}, tree.spec.Windows[0], Sample{Online: 1})
+			if err := tree.steer("offline", d); err != nil {
+				t.Fatal(err)
+			}
+			cpu, _ := tree.host.hierarchy("cpu")
+			folder := tree.folder(cpu, "offline")
+			m.attrs[folder+"#"+ownerAttr+leaseSuffix] = lease{until: 4999 * time.Second, pid: 9, rule: rule}.String()
+			weight, lowest := folder+"/cpu.weight", "0"
+			if version == 1 {
+				weight, lowest = folder+"/cpu.shares", "3"
+			}
+			for _, when := range []string{"after its death", "after an apply"} {
+				if m.files[folder+"/cpu.idle"] != "1" || m.files[weight] != lowest {
+					t.Errorf("%s, %s: idle %q, weight %q", rule, when, m.files[folder+"/cpu.idle"], m.files[weight])
+				}
+				apply(t, tree)
+			}
+			if _, left := m.attrs[folder+"#"+ownerAttr+leaseSuffix]; left {
+				t.Errorf("%s: the lease is left", rule)
+			}
+		}
+	})
 }
