@@ -28,7 +28,7 @@ func ownCPU() time.Duration {
 }
 
 // TestLiveControllerCost counts the CPU of one second of the controller with 100
-// slices: four measurements and decisions, one of them with a look at each slice.
+// slices: five measurements and decisions, one of them with a look at each slice.
 func TestLiveControllerCost(t *testing.T) {
 	tree, _ := live(t, hundredSlices())
 	m := &meter{Tree: tree}

@@ -13,12 +13,13 @@ import (
 	"time"
 )
 
-// The loop measures four times a second, so that a burst of online work is
-// answered within half a second of its begin; the limit rises once a second at
-// most by a tenth, and what costs one file per slice is read once a second.
+// The loop measures five times a second, so that a burst of online work is
+// answered within half a second of its begin, and over two whole quota periods:
+// one that is cut through would show a limited slice with half a period's work too
+// much or too little. What costs one file per slice is read once a second.
 const (
-	offlineStep = 250 * time.Millisecond
-	slowEvery   = 4
+	offlineStep = 200 * time.Millisecond
+	slowEvery   = 5
 	leaseFor    = 15 * time.Second // a controller that misses five renewals is gone
 	leaseEvery  = 3 * time.Second
 )

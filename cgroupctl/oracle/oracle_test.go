@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,33 @@ next:
 
 func ptr[T any](v T) *T { return &v }
 
+func lastCore() string { return fmt.Sprint(runtime.NumCPU() - 1) }
+
+// disks limits every disk to 50 MiB per second.
+func disks(t *testing.T) []*cgroups.ThrottleDevice {
+	t.Helper()
+	files, err := filepath.Glob("/sys/block/*/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*cgroups.ThrottleDevice
+	for _, f := range files {
+		if name := filepath.Base(filepath.Dir(f)); strings.HasPrefix(name, "loop") || strings.HasPrefix(name, "ram") || strings.HasPrefix(name, "zram") {
+			continue
+		}
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var major, minor int64
+		if _, err := fmt.Sscanf(string(b), "%d:%d", &major, &minor); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, cgroups.NewThrottleDevice(major, minor, 50<<20))
+	}
+	return out
+}
+
 func TestSameWishSameFiles(t *testing.T) {
 	host, err := cgroupctl.Detect()
 	if err != nil {
@@ -89,16 +117,22 @@ func TestSameWishSameFiles(t *testing.T) {
 			v2:     &cgroups.Resources{CpuWeight: 100, CpuQuota: 35000, CpuPeriod: 100000, Memory: 32 << 20, MemoryReservation: 32 << 20},
 		},
 		{
+			name:   "pinned",
+			online: "{name: a, shape: 1C32M, pin: cores}",
+			v1:     &cgroups.Resources{CpuShares: 10240, Memory: 32 << 20, CpusetCpus: lastCore()},
+			v2:     &cgroups.Resources{CpuWeight: 1000, Memory: 32 << 20, MemoryReservation: 32 << 20, CpusetCpus: lastCore()},
+		},
+		{
 			name: "offline", offlineRequest: true,
-			v1: &cgroups.Resources{CpuShares: 2, CPUIdle: ptr(int64(1)), Memory: 64 << 20, BlkioWeight: 1},
-			v2: &cgroups.Resources{CPUIdle: ptr(int64(1)), Memory: 64 << 20, Unified: map[string]string{"memory.high": fmt.Sprint(60 << 20), "memory.oom.group": "1"}},
+			v1: &cgroups.Resources{CpuShares: 2, CPUIdle: ptr(int64(1)), Memory: 64 << 20, BlkioThrottleReadBpsDevice: disks(t), BlkioThrottleWriteBpsDevice: disks(t)},
+			v2: &cgroups.Resources{CPUIdle: ptr(int64(1)), Memory: 64 << 20, Unified: map[string]string{"memory.high": fmt.Sprint(60 << 20), "memory.oom.group": "1"}, BlkioThrottleReadBpsDevice: disks(t), BlkioThrottleWriteBpsDevice: disks(t)},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			own, other := fmt.Sprintf("wxopsoracle-%d", os.Getpid()), fmt.Sprintf("wxopsoracle-%d-other", os.Getpid())
 			text := "version: 1\nparent: " + own + "\nmachine: {reserve: {memory_min: 64MiB}}\n"
 			if c.offlineRequest {
-				text += "offline: {name: a, memory: 64M}\n"
+				text += "offline: {name: a, memory: 64M, io: 50M}\n"
 			} else {
 				text += "online: [" + c.online + "]\n"
 			}
@@ -156,13 +190,17 @@ func TestSameWishSameFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					defer func() { _ = os.Remove(folder); _ = os.Remove(filepath.Dir(folder)) }()
+					if _, missing := os.Stat(filepath.Join(folder, "blkio.bfq.weight")); missing == nil && c.offlineRequest {
+						c.v1.BlkioWeight = 1
+					}
 					for _, k := range h.Controllers {
-						if k != "cpuset" { // it copies the parent's cores on joining only
-							paths[k] = folder
-						}
+						paths[k] = folder
 					}
 				}
 				m, err := fs.NewManager(&cgroups.Cgroup{Resources: c.v1}, paths)
+				if err == nil {
+					err = m.Apply(-1) // nobody joins; it fills the cpuset
+				}
 				if err == nil {
 					err = m.Set(c.v1)
 				}
@@ -170,9 +208,7 @@ func TestSameWishSameFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, h := range host.Hierarchies {
-					if h.Controllers[0] != "cpuset" {
-						compare(h)
-					}
+					compare(h)
 				}
 			}
 			if compared < 10 {
@@ -194,13 +230,21 @@ func TestInGuests(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	r, err := vmtest.Boot(ctx, vmtest.Guest{Binary: bin, Layout: "v2", Args: []string{"-test.v", "-test.run=TestSameWish"}})
-	if errors.Is(err, vmtest.ErrMissing) {
-		realpart.Missing(t, err.Error(), vmtest.Install)
-	}
-	if err != nil || r.Exit != 0 {
-		t.Fatalf("%v\n%s", err, r.Console)
+	for _, layout := range []string{"v2", "hybrid"} {
+		t.Run(layout, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			defer cancel()
+			r, err := vmtest.Boot(ctx, vmtest.Guest{Binary: bin, Layout: layout, Args: []string{"-test.v", "-test.run=TestSameWish"}})
+			if errors.Is(err, vmtest.ErrMissing) {
+				realpart.Missing(t, err.Error(), vmtest.Install)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("\n%s", r.Console)
+			if r.Exit != 0 {
+				t.Fatalf("exit status %d in the guest", r.Exit)
+			}
+		})
 	}
 }

@@ -35,7 +35,7 @@ func (f *sliceFlags) offlineRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [-- CMD [ARG...]]",
 		Short: "Steer offline work, or with a command queue and run one job",
-		Long: `run without a command is the controller: four times a second it measures what
+		Long: `run without a command is the controller: five times a second it measures what
 online slices use and limits offline work to what is left below the target of
 the window. Stop it at any time: offline work keeps the lowest weight.
 

@@ -42,7 +42,7 @@ online:
 offline: {name: offline, memory: 96M}
 windows: [{name: all, from: "00:00", to: "24:00", rule: throttled}]
 Y
-systemd-run --quiet --unit=web --property=CPUAccounting=yes --property=MemoryAccounting=yes /bin/sleep 4711
+systemd-run --quiet --unit=web /bin/sleep 4711
 main=$(systemctl show -p MainPID --value web)
 ok "plan finds differences" 1 wxops slice plan -f $f
 ok "apply" 0 wxops slice apply -f $f
@@ -110,13 +110,11 @@ ok "a step back does not prolong it" 0 sh -c "wxops slice offline status -f $f |
 ok "apply gives the quota back to the window" 0 sh -c "wxops slice apply -f $f | grep -q lease"
 ok "no drift" 0 wxops slice drift -f $f
 
+# On v1 and hybrid systemd takes away empty folders of controllers that it does
+# not use itself; what holds a process stays.
+again() { [ $units = yes ] || ok "what systemd took away is made again" 0 wxops slice apply -f $f; }
 systemctl daemon-reload
-if [ $units = no ]; then
-	# systemd takes away empty folders of controllers that it does not use.
-	wxops slice drift -f $f >/tmp/out 2>&1
-	say "after daemon-reload drift says: $(sed -n 2p /tmp/out | tr -s ' ')" "exit $?"
-	ok "apply again" 0 wxops slice apply -f $f
-fi
+again
 ok "after daemon-reload the limits stand" 0 wxops slice plan -f $f
 ok "after daemon-reload the members stand" 0 wxops slice drift -f $f
 systemctl set-property --runtime web CPUWeight=50 MemoryMax=1G
@@ -125,8 +123,10 @@ if [ $units = no ]; then
 	ok "set-property pulls the service back, and drift names it" 0 sh -c "wxops slice drift -f $f | grep -q 'PID $main .*outside'"
 	ok "attach again" 0 wxops slice attach -f $f web --match '^/bin/sleep 4711'
 fi
+again
 ok "after set-property no drift" 0 wxops slice drift -f $f
 ok "daemon-reexec" 0 systemctl daemon-reexec
+again
 ok "after daemon-reexec the limits stand" 0 wxops slice plan -f $f
 ok "no folder of wxops inside of a unit" 1 sh -c "find /sys/fs/cgroup -type d -path '*/system.slice/*' -name 'wxops*' | grep ."
 ok "rm refuses the busy slice" 3 wxops slice rm -f $f
