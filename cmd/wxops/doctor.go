@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,8 +15,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/naming"
 )
+
+// kindDoctor is what doctor found.
+var kindDoctor = doc.Kind{Name: "doctor", Version: 1, Title: "What works on a machine", Data: diagnosis{}}
+
+// diagnosis is the data of wxops/doctor/v1.
+type diagnosis struct {
+	Checks []finding `json:"checks" doc:"in a fixed order"`
+	Demo   bool      `json:"demo_can_run" doc:"whether all is there that wxops stress demo needs"`
+}
+
+type finding struct {
+	Check    string `json:"check"`
+	Result   string `json:"result" doc:"ok, missing, or pending for what a test has left"`
+	Found    string `json:"found" doc:"what is there, or why it is not"`
+	NeededBy string `json:"needed_by" doc:"commands that need it"`
+	Hint     string `json:"hint,omitempty" doc:"how to get it; unless the result is ok"`
+}
 
 // A check is one thing that wxops may need from the machine.
 type check struct {
@@ -23,10 +42,12 @@ type check struct {
 	needs string // which command needs it
 	run   func(context.Context) (found string, err error)
 	hint  string
+	fatal bool // the demo cannot run without it
 }
 
 func newDoctor(s *cli.IO) *cobra.Command {
 	var names string
+	var output cli.Output
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works on this machine, and what is missing for which command",
@@ -36,51 +57,77 @@ the line names the command that would need it and how to get it. With --names
 stress demo" cannot run here.`,
 		Example: `  wxops doctor
   wxops doctor --names haproxy:unix:/run/haproxy.sock
+  wxops doctor -o json > machine.json
   wxops doctor && wxops stress demo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			checks := []check{
-				{"loopback", "stress demo", checkLoopback, "bring the interface lo up"},
-				{"state folder", "stress demo, stress shift", func(context.Context) (string, error) { return checkState(s) }, "set XDG_STATE_HOME to a folder you may write to"},
-				{"restored", "stress shift", func(context.Context) (string, error) { return checkJournals(s) }, "wxops stress restore puts back what a test has left"},
-				{"terminal", "live screens", func(context.Context) (string, error) { return checkTerminal(s) }, "output is plain lines; --plain asks for the same"},
-				{"cores and memory", "stress, slice", checkMachine, ""},
-				{"sock_diag", "stress shift without --metrics", checkSockets, "needs Linux; elsewhere pass --metrics URL"},
-				{"cgroup", "slice", checkCgroup, "needs Linux with cgroup v1 or v2 mounted"},
-				{"haproxy", "stress shift on HAProxy here", checkHAProxy, "apt-get install haproxy"},
-			}
-			if names != "" {
-				checks = append(checks, check{"registry", "names, stress shift", func(ctx context.Context) (string, error) { return checkRegistry(ctx, names) }, "wxops names ls --names '" + names + "' tells more"})
-			}
-			t := cli.NewTable("CHECK", "RESULT", "FOUND", "NEEDED BY")
-			var hints []string
-			fatal := false
-			for i, c := range checks {
-				found, err := c.run(cmd.Context())
-				if err == nil {
-					t.Row(c.name, "ok", found, c.needs)
-					continue
-				}
-				fatal = fatal || i < 2
-				t.Row(c.name, "missing", err, c.needs)
-				if c.hint != "" {
-					hints = append(hints, fmt.Sprintf("%s: %s", c.name, c.hint))
-				}
-			}
-			for _, h := range hints {
-				t.Note("hint: %s", h)
-			}
-			if err := t.Write(s.Out); err != nil {
+			if err := output.Check(); err != nil {
 				return err
 			}
-			if fatal {
+			d := diagnose(cmd.Context(), checks(s, names))
+			document, err := doc.Marshal(kindDoctor, toolVersion(), time.Now(), nil, nil, d)
+			if err != nil {
+				return err
+			}
+			if err := output.Print(s.Out, document, d.table); err != nil {
+				return err
+			}
+			if !d.Demo {
 				return cli.Exit(cli.ExitNo)
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&names, "names", "", "registry to read: "+namesForms)
+	output.AddFlag(cmd, "table", "json", "yaml")
 	return cmd
+}
+
+// checks lists what doctor looks at; the registry only if names is its address.
+func checks(s *cli.IO, names string) []check {
+	all := []check{
+		{"loopback", "stress demo", checkLoopback, "bring the interface lo up", true},
+		{"state folder", "stress demo, stress shift", func(context.Context) (string, error) { return checkState(s) }, "set XDG_STATE_HOME to a folder you may write to", true},
+		{"restored", "stress shift", func(context.Context) (string, error) { return checkJournals(s) }, "wxops stress restore puts back what a test has left", false},
+		{"terminal", "live screens", func(context.Context) (string, error) { return checkTerminal(s) }, "output is plain lines; --plain asks for the same", false},
+		{"cores and memory", "stress, slice", checkMachine, "", false},
+		{"sock_diag", "stress shift without --metrics", checkSockets, "needs Linux; elsewhere pass --metrics URL", false},
+		{"cgroup", "slice", checkCgroup, "needs Linux with cgroup v1 or v2 mounted", false},
+		{"haproxy", "stress shift on HAProxy here", checkHAProxy, "apt-get install haproxy", false},
+	}
+	if names != "" {
+		all = append(all, check{"registry", "names, stress shift", func(ctx context.Context) (string, error) { return checkRegistry(ctx, names) }, "wxops names ls --names '" + names + "' tells more", false})
+	}
+	return all
+}
+
+// diagnose carries out the checks one after the other.
+func diagnose(ctx context.Context, checks []check) diagnosis {
+	d := diagnosis{Checks: []finding{}, Demo: true}
+	for _, c := range checks {
+		found, err := c.run(ctx)
+		f := finding{Check: c.name, Result: "ok", Found: found, NeededBy: c.needs}
+		if err != nil {
+			f.Result, f.Found, f.Hint = "missing", err.Error(), c.hint
+			if errors.Is(err, errLeft) {
+				f.Result = "pending"
+			}
+			d.Demo = d.Demo && !c.fatal
+		}
+		d.Checks = append(d.Checks, f)
+	}
+	return d
+}
+
+func (d diagnosis) table() *cli.Table {
+	t := cli.NewTable("CHECK", "RESULT", "FOUND", "NEEDED BY")
+	for _, f := range d.Checks {
+		t.Row(f.Check, f.Result, f.Found, f.NeededBy)
+		if f.Hint != "" {
+			t.Note("hint: %s: %s", f.Check, f.Hint)
+		}
+	}
+	return t
 }
 
 func checkLoopback(context.Context) (string, error) {
@@ -108,6 +155,9 @@ func checkState(s *cli.IO) (string, error) {
 	return dir + " is writable", f.Close()
 }
 
+// errLeft says that weights are not, or not yet, as they were.
+var errLeft = errors.New("journals of tests, running or dead")
+
 // checkJournals looks for what a test that died with its watchdog has left.
 func checkJournals(s *cli.IO) (string, error) {
 	dir, err := stateDir(s)
@@ -118,10 +168,13 @@ func checkJournals(s *cli.IO) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(left) > 0 {
-		return "", fmt.Errorf("%d journals of tests, running or dead", len(left))
+	switch len(left) {
+	case 0:
+		return "no test has left a weight", nil
+	case 1:
+		return "", fmt.Errorf("%w: %s", errLeft, left[0])
 	}
-	return "no test has left a weight", nil
+	return "", fmt.Errorf("%w: %d in %s", errLeft, len(left), filepath.Join(dir, "shifts"))
 }
 
 // checkRegistry reads a registry and counts what it lists.

@@ -162,7 +162,7 @@ func TestHelpHidesEmptyGroups(t *testing.T) {
 	s, out, _ := testIO()
 	root := newRoot(s)
 	root.AddGroup(&cobra.Group{ID: "empty", Title: "Nothing here:"})
-	if err := cli.Run(context.Background(), s, root, nil); err != nil {
+	if err := cli.Run(context.Background(), s, root, []string{}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "Nothing here") {

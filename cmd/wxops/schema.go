@@ -29,6 +29,7 @@ func kinds() []doc.Kind {
 		kindCapacity,
 		kindPlan,
 		kindReplay,
+		kindDoctor,
 	}
 }
 
