@@ -1,7 +1,9 @@
 package forecast
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +71,124 @@ func TestPlanKeepsItsLimits(t *testing.T) {
 	for _, s := range p.Steps {
 		if s.To < s.From {
 			t.Errorf("scale-out-only goes down: %+v", s)
+		}
+	}
+}
+
+// Two steps are never closer than Window, a step up comes Lead before the demand
+// that leaves the band, and within the band there is no step at all.
+func TestPlanKeepsItsDistances(t *testing.T) {
+	f := given(demandOf(168))
+	for _, lead := range []time.Duration{0, 10 * time.Minute, 95 * time.Minute, 5 * time.Hour} {
+		for _, window := range []time.Duration{time.Hour, 3 * time.Hour, 12 * time.Hour} {
+			p, err := MakePlan(f, PlanOptions{PerInstance: 50, Lead: lead, Window: window})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Steps) == 0 || len(p.Notes) > 0 {
+				t.Fatalf("lead %s, window %s: %d steps, notes %v", lead, window, len(p.Steps), p.Notes)
+			}
+			for i, s := range p.Steps {
+				if i > 0 && s.At.Sub(p.Steps[i-1].At) < window {
+					t.Errorf("window %s: steps at %s and %s", window, p.Steps[i-1].At, s.At)
+				}
+			}
+			// Demand above the band on what is there needs a step that long before.
+			for h, d := range f.Mean {
+				from := p.Start.Add(time.Duration(h) * time.Hour)
+				early := from.Add(-max(lead, time.Hour))
+				if early.Before(p.Start) {
+					continue
+				}
+				if n := p.LeastIn(early, from.Add(time.Hour)); d > float64(n)*50*0.60*(1+1e-9) && p.InstancesAt(early) < p.InstancesAt(from) {
+					t.Errorf("lead %s: %d instances at %s for the %g per second of hour %d", lead, n, early, d, h)
+				}
+			}
+		}
+	}
+	flat := given(slices.Repeat([]float64{560, 590, 520}, 40))
+	p, err := MakePlan(flat, PlanOptions{PerInstance: 10, Target: 0.55, Low: 0.45, High: 0.60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Steps) > 0 {
+		t.Errorf("steps inside the band: %+v", p.Steps)
+	}
+}
+
+// With few instances at a time the climb begins early, and before a freeze that
+// would be in its way; what cannot be kept is said.
+func TestPlanClimbsEarlyWhereItIsHeldBack(t *testing.T) {
+	f := given(demandOf(72))
+	freeze := Freeze{f.At(30), f.At(37)} // the climb of the second day
+	p, err := MakePlan(f, PlanOptions{PerInstance: 50, Batch: 3, MostChange: 4, Freezes: []Freeze{freeze}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for h, d := range f.Mean {
+		at := p.Start.Add(time.Duration(h) * time.Hour)
+		if n := p.LeastIn(at, at.Add(time.Hour)); d > float64(n)*50*0.60 {
+			t.Errorf("hour %d: %g per second on %d instances", h, d, n)
+		}
+	}
+	early := false
+	for _, s := range p.Steps {
+		if c := s.To - s.From; c > 3 || c < -3 || s.To%3 != 0 || frozen([]Freeze{freeze}, s.At) {
+			t.Errorf("step %+v", s)
+		}
+		early = early || strings.Contains(s.Reason, "early")
+	}
+	if !early || len(p.Notes) > 0 {
+		t.Errorf("no step says that it is early, or notes %v", p.Notes)
+	}
+	p, err = MakePlan(f, PlanOptions{PerInstance: 50, Most: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Notes) != 2 || !strings.Contains(p.Notes[1], "160 %") { // 1600 per second on 20 x 50
+		t.Errorf("notes %q", p.Notes)
+	}
+}
+
+// Utilization is that at the peak between a step and the next, by brute force.
+func TestPlanExpectsTheUtilizationItHas(t *testing.T) {
+	f := given(demandOf(168))
+	p, err := MakePlan(f, PlanOptions{PerInstance: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range p.Steps {
+		end := p.End
+		if i+1 < len(p.Steps) {
+			end = p.Steps[i+1].At
+		}
+		peak := 0.0
+		for at := s.At; at.Before(end); at = at.Add(time.Minute) {
+			peak = max(peak, f.Mean[int(at.Sub(p.Start)/time.Hour)])
+		}
+		if want := peak / float64(50*s.To); math.Abs(s.Utilization-want) > 1e-12 {
+			t.Errorf("step %d expects %v, want %v", i, s.Utilization, want)
+		}
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	f := given(demandOf(24))
+	for name, o := range map[string]PlanOptions{
+		"capacity":   {},
+		"infinite":   {PerInstance: math.Inf(1)},
+		"target":     {PerInstance: 1, Target: 1.5},
+		"band":       {PerInstance: 1, Target: 0.5, Low: 0.6, High: 0.7},
+		"lead":       {PerInstance: 1, Lead: -1},
+		"batch":      {PerInstance: 1, Batch: -2},
+		"least":      {PerInstance: 1, Least: -1},
+		"most":       {PerInstance: 1, Most: -1},
+		"limits":     {PerInstance: 1, Least: 5, Most: 4},
+		"no batches": {PerInstance: 1, Least: 6, Most: 9, Batch: 5},
+		"change":     {PerInstance: 1, MostChange: 4, Batch: 5},
+	} {
+		if _, err := MakePlan(f, o); !errors.Is(err, ErrPlan) {
+			t.Errorf("%s: %v, want ErrPlan", name, err)
 		}
 	}
 }

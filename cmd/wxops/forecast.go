@@ -403,7 +403,7 @@ func printForecasts(s *cli.IO, out *cli.Output, forecasts []*forecast.Forecast, 
 	case "csv":
 		return writeForecastCSV(s.Out, forecasts)
 	case "svg":
-		return writeForecastSVG(s.Out, forecasts[0])
+		return writeForecastSVG(s, forecasts)
 	case "table":
 		return writeForecastTable(s, forecasts)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,18 +68,31 @@ func writeForecastCSV(w io.Writer, forecasts []*forecast.Forecast) error {
 	return b.Flush()
 }
 
-// forecastFigure draws the end of the history and the fan after it. X counts
-// hours from the origin, steps where there is no clock.
-func forecastFigure(f *forecast.Forecast) chart.Figure {
-	unit, step := "steps", 1.0
-	if f.Series.Step > 0 {
-		unit, step = "h", f.Series.Step.Hours()
-		if step >= 24 {
-			unit, step = "days", step/24
-		}
+// xAxis counts from the time, or the index, of x = 0: in hours, in days from five
+// of them on, in steps where there is no clock. perStep is how many units a step has.
+func xAxis(step time.Duration, steps int, zero string) (axis chart.Axis, perStep float64) {
+	switch hours := step.Hours(); {
+	case step <= 0:
+		return chart.Axis{Label: "from " + zero, Unit: "steps"}, 1
+	case hours*float64(steps) >= 5*24:
+		return chart.Axis{Label: "from " + zero, Unit: "days"}, hours / 24
+	default:
+		return chart.Axis{Label: "from " + zero, Unit: "hours"}, hours
 	}
+}
+
+// chartTime is a time as axes and tables show it.
+const chartTime = "2006-01-02 15:04"
+
+// forecastFigure draws the end of the history and the fan after it.
+func forecastFigure(f *forecast.Forecast) chart.Figure {
 	n := len(f.Series.Values)
 	past := f.Series.Values[max(0, n-2*len(f.Mean)):]
+	zero := stepName(f, 0)
+	if f.Series.Step > 0 {
+		zero = f.At(0).Format(chartTime)
+	}
+	axis, step := xAxis(f.Series.Step, len(past)+len(f.Mean), zero)
 	var px, fx []float64
 	for i := range past {
 		px = append(px, step*float64(i-len(past)+1))
@@ -89,7 +103,7 @@ func forecastFigure(f *forecast.Forecast) chart.Figure {
 	fig := chart.Figure{
 		Title: "forecast of " + f.Series.Name,
 		About: fmt.Sprintf("%d steps of history and %d steps of forecast with its intervals", len(past), len(f.Mean)),
-		X:     chart.Axis{Label: "from now", Unit: unit},
+		X:     axis,
 		Series: []chart.Series{
 			{Name: "history", X: px, Y: past},
 			{Name: "forecast", X: fx, Y: f.Mean, Role: chart.Good},
@@ -98,23 +112,47 @@ func forecastFigure(f *forecast.Forecast) chart.Figure {
 	}
 	for i := len(f.Bands) - 1; i >= 0; i-- {
 		b := f.Bands[i]
-		fig.Bands = append(fig.Bands, chart.Interval{Name: fmt.Sprintf("%g %%", math.Round(b.Level*1e4)/100), X: fx, Low: b.Low, High: b.High})
+		fig.Bands = append(fig.Bands, chart.Interval{Name: percent(b.Level), X: fx, Low: b.Low, High: b.High})
 	}
 	return fig
 }
 
-func writeForecastSVG(w io.Writer, f *forecast.Forecast) error {
-	_, err := w.Write(forecastFigure(f).SVG(960, 420))
+// percent writes a level as 95 %.
+func percent(level float64) string { return fmt.Sprintf("%g %%", math.Round(level*1e4)/100) }
+
+// mostPictures is how many series one picture shows below each other; more are
+// no picture that a person looks at.
+const mostPictures = 20
+
+// writeForecastSVG draws the forecasts below each other.
+func writeForecastSVG(s *cli.IO, forecasts []*forecast.Forecast) error {
+	const w, h = 960, 420
+	if len(forecasts) == 1 {
+		_, err := s.Out.Write(forecastFigure(forecasts[0]).SVG(w, h))
+		return err
+	}
+	if more := len(forecasts) - mostPictures; more > 0 {
+		fmt.Fprintf(s.Err, "warning: the picture has the first %d series, %d are left out\n", mostPictures, more)
+		forecasts = forecasts[:mostPictures]
+	}
+	var figures []chart.Figure
+	for _, f := range forecasts {
+		figures = append(figures, forecastFigure(f))
+	}
+	_, err := s.Out.Write(chart.Stack("forecasts", fmt.Sprintf("%d forecasts below each other", len(figures)), figures, w, h))
 	return err
 }
 
-// drawFigure prints a figure as wide as the terminal.
+// drawFigure prints a figure as wide as the terminal, at most 120 columns.
 func drawFigure(s *cli.IO, f chart.Figure) error {
 	w, _ := s.Size()
+	w = min(w, 120)
 	const h = 14
-	g := chart.NewGrid(w, h)
-	f.Draw(g, 0, 0, w, h, false)
-	_, err := fmt.Fprintf(s.Out, "%s\n%s\n", f.Title, g.String())
+	g := chart.NewGrid(w, h+2)
+	g.PutMax(0, 0, w, chart.Plain, f.Title)
+	g.PutMax(0, 1, w, chart.Dim, f.Legend())
+	f.Draw(g, 0, 2, w, h, !s.UTF8())
+	_, err := fmt.Fprintf(s.Out, "%s\n", g.String())
 	return err
 }
 
@@ -126,7 +164,7 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 	}
 	level := 0.0
 	head := []string{"SERIES", ">STEPS", ">MEAN", ">PEAK", ">PEAK Q95", ">LOW", ">HIGH", ">MASE", "MODELS"}
-	t := cli.NewTable(head...)
+	t := cli.NewTable(head...).ShortNames(mostName)
 	for _, f := range forecasts {
 		b := f.Bands[len(f.Bands)-1]
 		level = b.Level
@@ -151,6 +189,9 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 	t.Note("MASE: error in backtests relative to the seasonal naive forecast. In the unit of the series.")
 	return t.Write(s.Out)
 }
+
+// mostName is how wide the name of a series is in a table at most.
+const mostName = 40
 
 // short writes a number with the digits a forecast deserves.
 func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
@@ -256,7 +297,7 @@ func backtestTable(forecasts []*forecast.Forecast) *cli.Table {
 	for _, b := range forecasts[0].Bands {
 		head = append(head, fmt.Sprintf(">COVERAGE %g", math.Round(b.Level*1e4)/100))
 	}
-	t := cli.NewTable(append(head, "POOL")...)
+	t := cli.NewTable(append(head, "POOL")...).ShortNames(mostName)
 	for _, f := range forecasts {
 		row := []any{f.Series.Name, f.Backtest.Windows, f.Backtest.Steps, short(f.Backtest.MAE), short(f.Backtest.Bias), fmt.Sprintf("%.3f", f.Backtest.MASE)}
 		for i := range f.Bands {

@@ -260,29 +260,41 @@ func printPlans(s *cli.IO, out *cli.Output, plans []forecast.ServicePlan, o fore
 		}
 	}
 	return out.Print(s.Out, document, func() *cli.Table {
-		t := cli.NewTable("SERVICE", "AT", ">FROM", ">TO", ">UTILIZATION", "REASON")
+		t := cli.NewTable("SERVICE", "AT", ">FROM", ">TO", ">PEAK USE", "REASON").ShortNames(mostName)
 		for _, st := range data.Steps {
-			t.Row(st.Service, st.At.Format("2006-01-02 15:04"), st.From, st.To, fmt.Sprintf("%.2f", st.Utilization), st.Reason)
+			t.Row(st.Service, st.At.Format(chartTime), st.From, st.To, fmt.Sprintf("%.0f %%", 100*st.Utilization), st.Reason)
 		}
 		for _, p := range plans {
-			t.Note("%s begins with %d instances of %s per second each; last week's peak was %s per second.", p.Service, p.Instances, short(p.PerInstance), short(p.LastWeekPeak))
+			t.Note("%s begins with %d instances of %s per second each at %s; last week's peak was %s per second.", p.Service, p.Instances, short(p.PerInstance), p.Start.Format(chartTime), short(p.LastWeekPeak))
 		}
+		t.Note("PEAK USE: expected demand / planned capacity at the highest until the next step. Times are UTC.")
 		return t
 	})
 }
 
 // planFigure draws demand against planned capacity.
 func planFigure(p *forecast.ServicePlan) chart.Figure {
-	var x, y []float64
+	axis, step := xAxis(p.Step, len(p.Demand), p.Start.Format(chartTime))
+	demand := chart.Series{Name: "demand", Y: p.Demand}
 	for h := range p.Demand {
-		x = append(x, float64(h)*p.Step.Hours())
-		y = append(y, float64(p.InstancesAt(p.Start.Add(time.Duration(h)*p.Step)))*p.PerInstance)
+		demand.X = append(demand.X, step*float64(h))
 	}
+	capacity := chart.Series{Name: "planned capacity", Style: chart.Step, Role: chart.Good}
+	put := func(at time.Time, instances int) {
+		capacity.X = append(capacity.X, step*float64(at.Sub(p.Start))/float64(p.Step))
+		capacity.Y = append(capacity.Y, float64(instances)*p.PerInstance)
+	}
+	put(p.Start, p.Instances)
+	for _, s := range p.Steps {
+		put(s.At, s.To)
+	}
+	put(p.End, p.InstancesAt(p.End))
 	return chart.Figure{
 		Title:  "plan for " + p.Service,
-		About:  "demand and planned capacity, per second, over the hours of the plan",
-		X:      chart.Axis{Label: "from now", Unit: "h"},
-		Series: []chart.Series{{Name: "demand", X: x, Y: p.Demand}, {Name: "capacity", X: x, Y: y, Style: chart.Step, Role: chart.Good}},
+		About:  "demand and planned capacity, per second, over the time of the plan",
+		X:      axis,
+		Y:      chart.Axis{Label: "load", Unit: "req/s"},
+		Series: []chart.Series{demand, capacity},
 	}
 }
 

@@ -145,6 +145,19 @@ func TestFiguresAsPictures(t *testing.T) {
 	}
 }
 
+func TestFiguresBelowEachOther(t *testing.T) {
+	long := curve()
+	long.Title = strings.Repeat("a long name & ", 40)
+	svg := Stack("Two", "A curve and a fan.", []Figure{long, fan()}, 640, 360)
+	checkSVG(t, "stack", svg)
+	if n := strings.Count(string(svg), "<svg "); n != 3 || !strings.Contains(string(svg), `viewBox="0 0 640 720"`) {
+		t.Errorf("%d pictures in %.200s", n, svg)
+	}
+	if got, want := fan().Legend(), "line: demand, forecast; stairs: planned capacity; shade: 95 %"; got != want {
+		t.Errorf("legend %q, want %q", got, want)
+	}
+}
+
 // checkSVG holds what every picture promises: well-formed, nothing from
 // elsewhere, no script, named and described, small.
 func checkSVG(t *testing.T, name string, svg []byte) {

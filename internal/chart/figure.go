@@ -22,6 +22,7 @@ package chart
 import (
 	"math"
 	"strconv"
+	"strings"
 )
 
 // A Figure is a plot of series, bands, rules and marks over two axes.
@@ -67,6 +68,27 @@ type Series struct {
 type Interval struct {
 	Name         string
 	X, Low, High []float64
+}
+
+// Legend says in one line how a text figure shows each series and band, which
+// have no colour there.
+func (f Figure) Legend() string {
+	shapes := []string{"line", "stairs", "points", "shade"}
+	names := map[string][]string{}
+	for _, s := range f.Series {
+		shape := shapes[s.Style]
+		names[shape] = append(names[shape], s.Name)
+	}
+	for _, b := range f.Bands {
+		names["shade"] = append(names["shade"], b.Name)
+	}
+	var parts []string
+	for _, shape := range shapes {
+		if len(names[shape]) > 0 {
+			parts = append(parts, shape+": "+strings.Join(names[shape], ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // A Rule is a line across the figure at one value of Y, or of X when Vertical.

@@ -147,7 +147,7 @@ func (s scale) value(v float64) float64 {
 // SVG draws the heat as a picture of w by hh pixels, as Figure.SVG does.
 func (h Heat) SVG(w, hh int) []byte {
 	sx, sy := h.scales(max(w/90, 2), max(hh/45, 2))
-	c := newCanvas(w, hh, h.Title, h.About, sy)
+	c := newCanvas(w, hh, h.Title, sy)
 	levels := h.levels()
 	n := min(len(h.Times), len(h.Counts))
 	for i := range n {
@@ -171,5 +171,5 @@ func (h Heat) SVG(w, hh int) []byte {
 	for _, r := range h.Rules {
 		c.rule(r, sx, sy)
 	}
-	return c.end()
+	return picture(w, hh, h.Title, h.About, c.b.Bytes())
 }

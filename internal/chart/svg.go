@@ -58,14 +58,19 @@ type canvas struct {
 	left, right, top, bottom float64
 }
 
-func newCanvas(w, h int, title, about string, sy scale) *canvas {
+// newCanvas lays a plot out; the head of the picture is the caller's.
+func newCanvas(w, h int, title string, sy scale) *canvas {
 	c := &canvas{w: float64(w), h: float64(h), right: 16, top: 52, bottom: 44}
 	widest := 0
 	for _, t := range sy.ticks {
 		widest = max(widest, Width(t.text))
 	}
 	c.left = 20 + 7*float64(widest)
-	open(&c.b, w, h, title, about, looks(figureFixed, figureColours))
+	if most := (w - 24) / 9; Width(title) > most { // 9 pixels for each letter of a title
+		g := NewGrid(most, 1)
+		g.PutMax(0, 0, most, Plain, title)
+		title = strings.TrimSpace(g.String())
+	}
 	c.text(12, 20, "start", "title", title)
 	return c
 }
@@ -144,17 +149,37 @@ func (c *canvas) beside(v, y float64, class, name string) {
 	}
 }
 
-func (c *canvas) end() []byte {
-	c.b.WriteString("</svg>\n")
-	return c.b.Bytes()
-}
-
 // SVG draws the figure as a picture of w by h pixels that stands alone: no
 // script, no font, no reference to anything else; legible in light and in dark;
 // its words are text.
 func (f Figure) SVG(w, h int) []byte {
+	return picture(w, h, f.Title, f.About, f.paint(w, h))
+}
+
+// picture puts what was painted into a document of its own.
+func picture(w, h int, title, about string, painted []byte) []byte {
+	var b bytes.Buffer
+	open(&b, w, h, title, about, looks(figureFixed, figureColours))
+	b.Write(painted)
+	b.WriteString("</svg>\n")
+	return b.Bytes()
+}
+
+// Stack draws figures below each other in one picture, each w by h pixels.
+func Stack(title, about string, figures []Figure, w, h int) []byte {
+	var b bytes.Buffer
+	for i, f := range figures {
+		fmt.Fprintf(&b, `<svg y="%d" width="%d" height="%d" role="img" aria-label="%s">`+"\n", i*h, w, h, escape(f.About))
+		b.Write(f.paint(w, h))
+		b.WriteString("</svg>\n")
+	}
+	return picture(w, h*len(figures), title, about, b.Bytes())
+}
+
+// paint draws what is inside a picture of w by h pixels.
+func (f Figure) paint(w, h int) []byte {
 	sx, sy := f.scales(max(w/90, 2), max(h/45, 2))
-	c := newCanvas(w, h, f.Title, f.About, sy)
+	c := newCanvas(w, h, f.Title, sy)
 	for _, b := range f.Bands {
 		var d strings.Builder
 		n := min(len(b.X), len(b.Low), len(b.High))
@@ -191,7 +216,7 @@ func (f Figure) SVG(w, h int) []byte {
 		c.beside(v, c.y(0)-8-16*float64(i), "knee", m.Name)
 	}
 	c.legend(f)
-	return c.end()
+	return c.b.Bytes()
 }
 
 // series draws one series; pieces that touch share a path.

@@ -373,3 +373,24 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 		}
 	}
 }
+
+func TestTableKeepsItsColumnsWhateverIsInThem(t *testing.T) {
+	table := NewTable("NAME", ">N").ShortNames(12)
+	table.Row("購物車", 1).Row("two\nlines \"q\"", 22).Row("a-very-long-name-of-a-service", 3)
+	var text, list strings.Builder
+	if err := table.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	want := "NAME           N\n" + "購物車         1\n" + "two\\n…es \"q\"  22\n" + "a-ver…ervice   3\n"
+	if text.String() != want {
+		t.Errorf("got\n%swant\n%s", text.String(), want)
+	}
+	if err := table.WriteCSV(&list); err != nil {
+		t.Fatal(err)
+	}
+	for _, whole := range []string{"購物車", "\"two\nlines \"\"q\"\"\"", "a-very-long-name-of-a-service"} {
+		if !strings.Contains(list.String(), whole+",") {
+			t.Errorf("%q is not in %q", whole, list.String())
+		}
+	}
+}

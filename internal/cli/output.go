@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
@@ -94,6 +96,7 @@ type Table struct {
 	right  []bool
 	rows   [][]string
 	notes  []string
+	names  int // most columns of the first cell of a row; 0: any
 }
 
 // NewTable returns a table with the header cells.
@@ -123,20 +126,56 @@ func (t *Table) Note(format string, args ...any) *Table {
 	return t
 }
 
+// ShortNames takes the middle out of names in the first column that are wider
+// than width. CSV keeps them whole.
+func (t *Table) ShortNames(width int) *Table {
+	t.names = width
+	return t
+}
+
+// cell is c as one line of text: control characters are written as Go does, and
+// the middle is taken out where c is wider than most columns.
+func cell(c string, most int) string {
+	if strings.ContainsFunc(c, unicode.IsControl) {
+		quoted := strconv.Quote(c)
+		c = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	}
+	if most <= 0 || textWidth.StringWidth(c) <= most {
+		return c
+	}
+	head := textWidth.Truncate(c, (most-1)/2, "")
+	return head + "…" + textWidth.TruncateLeft(c, textWidth.StringWidth(c)-(most-1-textWidth.StringWidth(head)), "")
+}
+
+// textWidth counts columns of a terminal, the same in every locale.
+var textWidth = &runewidth.Condition{StrictEmojiNeutral: true}
+
 // Write prints the table with columns that line up, two spaces apart, and no
 // space at the end of a line.
 func (t *Table) Write(w io.Writer) error {
+	rows := [][]string{t.header}
+	for _, r := range t.rows {
+		row := make([]string, len(r))
+		for i, c := range r {
+			most := 0
+			if i == 0 {
+				most = t.names
+			}
+			row[i] = cell(c, most)
+		}
+		rows = append(rows, row)
+	}
 	width := make([]int, len(t.header))
-	for _, row := range append([][]string{t.header}, t.rows...) {
+	for _, row := range rows {
 		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
+			width[i] = max(width[i], textWidth.StringWidth(c))
 		}
 	}
 	var b bytes.Buffer
 	line := func(row []string) {
 		var cells []string
 		for i, c := range row {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			pad := strings.Repeat(" ", width[i]-textWidth.StringWidth(c))
 			if t.right[i] {
 				cells = append(cells, pad+c)
 			} else {
@@ -145,14 +184,14 @@ func (t *Table) Write(w io.Writer) error {
 		}
 		b.WriteString(strings.TrimRight(strings.Join(cells, "  "), " ") + "\n")
 	}
-	if len(t.header) > 0 {
-		line(t.header)
+	if len(t.header) == 0 {
+		rows = rows[1:]
 	}
-	for _, row := range t.rows {
+	for _, row := range rows {
 		line(row)
 	}
 	for _, n := range t.notes {
-		b.WriteString(n + "\n")
+		b.WriteString(cell(n, 0) + "\n")
 	}
 	_, err := w.Write(b.Bytes())
 	return err
