@@ -3,6 +3,7 @@ package forecast
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,9 @@ import (
 var Exports = []string{"keda", "hpa-cron", "aws", "nomad", "terraform", "csv", "markdown"}
 
 // Export writes plans for the system that carries them out. All times are UTC.
-// Names that a system does not accept are spelled with dashes.
+// Kubernetes and Terraform get names that they accept, each once: letters,
+// digits and dashes; what it was called is in a comment beside it. The forms
+// that are not tables begin with the instances at the start of the plan.
 func Export(w io.Writer, form string, plans []ServicePlan) error {
 	if !slices.Contains(Exports, form) {
 		return fmt.Errorf("%w: form %q is not one of %s", ErrPlan, form, strings.Join(Exports, ", "))
@@ -24,39 +27,84 @@ func Export(w io.Writer, form string, plans []ServicePlan) error {
 		b.WriteString("service,at,from,to,expected_utilization_ratio,reason\n")
 	case "markdown":
 		b.WriteString("| service | at | from | to | expected utilization | reason |\n|---|---|---:|---:|---:|---|\n")
-	case "aws", "nomad":
+	case "aws":
 		b.WriteString("#!/bin/sh\nset -e\n")
+	case "nomad":
+		b.WriteString("#!/bin/sh\nset -e\nexport TZ=UTC # at(1) reads times in this zone\n")
 	}
+	labels := map[string]bool{}
 	for i := range plans {
 		p := &plans[i]
-		switch form {
-		case "keda":
-			p.keda(&b)
-		case "hpa-cron":
-			p.hpaCron(&b)
-		default:
-			for k, s := range p.Steps {
-				p.line(&b, form, k, s)
+		if form == "csv" || form == "markdown" {
+			for _, s := range p.Steps {
+				s.row(&b, form)
 			}
+			continue
 		}
+		e := export{&b, p, uniqueLabel(p.Service, labels)}
+		map[string]func(){"keda": e.keda, "hpa-cron": e.hpaCron, "aws": e.aws, "nomad": e.nomad, "terraform": e.terraform}[form]()
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// label spells a name as Kubernetes, AWS and Terraform accept it.
-func label(name string) string {
-	out := []byte(strings.ToLower(name))
-	for i, c := range out {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			out[i] = '-'
+// An export writes the plan of one service, called label where names are narrow.
+type export struct {
+	*strings.Builder
+	p     *ServicePlan
+	label string
+}
+
+func (e export) printf(format string, args ...any) { fmt.Fprintf(e, format, args...) }
+
+// levels are the numbers of instances with the time from which each holds.
+func (e export) levels() []PlanStep {
+	return append([]PlanStep{{Service: e.p.Service, At: e.p.Start, To: e.p.Instances}}, e.p.Steps...)
+}
+
+// most returns the highest number of instances.
+func (e export) most() int {
+	n := 0
+	for _, l := range e.levels() {
+		n = max(n, l.To)
+	}
+	return n
+}
+
+// oneLabel is the name of a metric that tells its services by one label.
+var oneLabel = regexp.MustCompile(`^\{[A-Za-z_]+=("(?:[^"\\]|\\.)*")\}$`)
+
+// uniqueLabel spells a name as Kubernetes and Terraform accept it, differently
+// for each name in one output; {service="checkout"} is checkout.
+func uniqueLabel(name string, taken map[string]bool) string {
+	if m := oneLabel.FindStringSubmatch(name); m != nil {
+		if value, err := strconv.Unquote(m[1]); err == nil {
+			name = value
 		}
 	}
-	s := strings.Trim(string(out), "-")
-	if s == "" {
-		return "service"
+	var words []string
+	for _, word := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		words = append(words, word)
 	}
-	return s[:min(len(s), 50)]
+	s := strings.Join(words, "-")
+	s = strings.Trim(s[:min(len(s), 50)], "-")
+	if s == "" {
+		s = "service"
+	}
+	out := s
+	for n := 2; taken[out]; n++ {
+		out = fmt.Sprintf("%s-%d", s, n)
+	}
+	taken[out] = true
+	return out
+}
+
+// comment names the service where its label does not.
+func (e export) comment() string {
+	if e.label == e.p.Service {
+		return ""
+	}
+	return fmt.Sprintf(" # %q", e.p.Service)
 }
 
 // cron is the minute, hour, day and month of a time; it comes again in a year.
@@ -66,64 +114,92 @@ func cron(t time.Time) string {
 }
 
 // keda writes a ScaledObject (keda.sh, cron scaler). KEDA takes the maximum over
-// its triggers, so spans must not overlap; start and end must differ, and numbers
-// of replicas are strings.
-func (p *ServicePlan) keda(b *strings.Builder) {
-	least := p.Instances
-	for _, s := range p.Steps {
-		least = min(least, s.To)
+// its triggers, so spans do not overlap; start and end must differ, and numbers
+// of replicas are strings. Without maxReplicaCount it would stop at 100.
+func (e export) keda() {
+	levels := e.levels()
+	least := e.p.Instances
+	for _, l := range levels {
+		least = min(least, l.To)
 	}
-	name := label(p.Service)
-	fmt.Fprintf(b, "---\napiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    name: %q\n  minReplicaCount: %d\n  triggers:\n", name+"-plan", name, least)
-	at, n := p.Start, p.Instances
-	span := func(end time.Time) {
-		if !end.After(at) || cron(at) == cron(end) {
-			return
+	e.printf("---\napiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    name: %q%s\n", e.label+"-plan", e.label, e.comment())
+	e.printf("  minReplicaCount: %d\n  maxReplicaCount: %d\n  triggers:\n", least, e.most())
+	for i, l := range levels {
+		end := e.p.End
+		if i+1 < len(levels) {
+			end = levels[i+1].At
 		}
-		fmt.Fprintf(b, "    - type: cron\n      metadata:\n        timezone: UTC\n        start: %q\n        end: %q\n        desiredReplicas: %q\n", cron(at), cron(end), strconv.Itoa(n))
+		if cron(l.At) == cron(end) { // within a minute, or a year long
+			continue
+		}
+		e.printf("    - type: cron\n      metadata:\n        timezone: UTC\n        start: %q\n        end: %q\n        desiredReplicas: %q\n", cron(l.At), cron(end), strconv.Itoa(l.To))
 	}
-	for _, s := range p.Steps {
-		span(s.At)
-		at, n = s.At, s.To
-	}
-	span(p.End)
 }
 
 // hpaCron writes a CronHorizontalPodAutoscaler (kubernetes-cronhpa-controller),
 // whose schedules have seconds first.
-func (p *ServicePlan) hpaCron(b *strings.Builder) {
-	name := label(p.Service)
-	fmt.Fprintf(b, "---\napiVersion: autoscaling.alibabacloud.com/v1beta1\nkind: CronHorizontalPodAutoscaler\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: %q\n  jobs:", name+"-plan", name)
-	if len(p.Steps) == 0 {
-		b.WriteString(" []\n")
+func (e export) hpaCron() {
+	e.printf("---\n# the controller must run with TZ=UTC\napiVersion: autoscaling.alibabacloud.com/v1beta1\nkind: CronHorizontalPodAutoscaler\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: %q%s\n  jobs:\n", e.label+"-plan", e.label, e.comment())
+	for i, l := range e.levels() {
+		e.printf("    - name: %q\n      schedule: %q\n      targetSize: %d\n      runOnce: true\n", fmt.Sprintf("step-%d", i), "0 "+cron(l.At), l.To)
+	}
+}
+
+// aws writes scheduled actions of an Auto Scaling group (API reference,
+// PutScheduledUpdateGroupAction). The maximum of the group stays as it is.
+func (e export) aws() {
+	e.printf("# the group must allow %d instances; a group has 125 scheduled actions at most\n", e.most())
+	for i, l := range e.levels() {
+		e.printf("aws autoscaling put-scheduled-update-group-action --auto-scaling-group-name %s --scheduled-action-name %s-%d --start-time %s --min-size %d --desired-capacity %d\n",
+			shellWord(e.p.Service), e.label, i, l.At.UTC().Format(time.RFC3339), l.To, l.To)
+	}
+}
+
+// nomad writes jobs of at(1) that scale a job of one group.
+func (e export) nomad() {
+	for _, l := range e.levels() {
+		command := fmt.Sprintf("nomad job scale %s %d", shellWord(e.p.Service), l.To)
+		e.printf("echo %s | at -t %s\n", shellWord(command), l.At.UTC().Format("200601021504"))
+	}
+}
+
+// terraform writes resources of the AWS provider; -1 leaves the maximum alone.
+func (e export) terraform() {
+	quote := func(s string) string { // HCL: no templates, and escapes as in JSON
+		q := strings.NewReplacer("${", "$${", "%{", "%%{", `\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s)
+		return `"` + q + `"`
+	}
+	for i, l := range e.levels() {
+		e.printf("resource \"aws_autoscaling_schedule\" \"plan_%s_%d\" {\n  scheduled_action_name  = \"%s-%d\"\n  autoscaling_group_name = %s\n  start_time             = \"%s\"\n  min_size               = %d\n  max_size               = -1\n  desired_capacity       = %d\n}\n",
+			strings.ReplaceAll(e.label, "-", "_"), i, e.label, i, quote(e.p.Service), l.At.UTC().Format(time.RFC3339), l.To, l.To)
+	}
+}
+
+// shellWord quotes a word of sh where it must be.
+func shellWord(s string) string {
+	plain := func(r rune) bool { return strings.ContainsRune("-_./:@%+=,", r) }
+	if s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !plain(r) && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// row writes a step in the forms that are tables.
+func (s PlanStep) row(b *strings.Builder, form string) {
+	at := s.At.UTC().Format(time.RFC3339)
+	if form == "csv" {
+		fmt.Fprintf(b, "%s,%s,%d,%d,%.4f,%s\n", CSVField(s.Service), at, s.From, s.To, s.Utilization, CSVField(s.Reason))
 		return
 	}
-	b.WriteByte('\n')
-	for i, s := range p.Steps {
-		fmt.Fprintf(b, "    - name: %q\n      schedule: %q\n      targetSize: %d\n      runOnce: true\n", fmt.Sprintf("step-%d", i+1), "0 "+cron(s.At), s.To)
-	}
+	name := strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ").Replace(s.Service)
+	fmt.Fprintf(b, "| %s | %s | %d | %d | %.0f %% | %s |\n", name, at, s.From, s.To, 100*s.Utilization, s.Reason)
 }
 
-// line writes one step in the forms that have one piece of text for each.
-func (p *ServicePlan) line(b *strings.Builder, form string, k int, s PlanStep) {
-	at, name := s.At.UTC().Format(time.RFC3339), label(s.Service)
-	switch form {
-	case "aws":
-		fmt.Fprintf(b, "aws autoscaling put-scheduled-update-group-action --auto-scaling-group-name %s --scheduled-action-name %s-%d --start-time %s --min-size %d --desired-capacity %d\n", name, name, k+1, at, s.To, s.To)
-	case "nomad":
-		fmt.Fprintf(b, "echo 'nomad job scale %s %d' | at -t %s # UTC, %d to %d\n", name, s.To, s.At.UTC().Format("200601021504"), s.From, s.To)
-	case "terraform":
-		fmt.Fprintf(b, "resource \"aws_autoscaling_schedule\" \"%s_%d\" {\n  scheduled_action_name  = \"%s-%d\"\n  autoscaling_group_name = \"%s\"\n  start_time             = \"%s\"\n  min_size               = %d\n  max_size               = -1\n  desired_capacity       = %d\n}\n", strings.ReplaceAll("s-"+name, "-", "_"), k+1, name, k+1, name, at, s.To, s.To)
-	case "csv":
-		fmt.Fprintf(b, "%s,%s,%d,%d,%.4f,%s\n", quoted(s.Service), at, s.From, s.To, s.Utilization, quoted(s.Reason))
-	case "markdown":
-		fmt.Fprintf(b, "| %s | %s | %d | %d | %.0f %% | %s |\n", strings.NewReplacer("|", "\\|", "\n", " ").Replace(s.Service), at, s.From, s.To, 100*s.Utilization, s.Reason)
-	}
-}
-
-// quoted is a CSV field.
-func quoted(s string) string {
-	if strings.ContainsAny(s, ",\"\r\n") {
+// CSVField quotes a text where CSV must have it quoted (RFC 4180, section 2).
+func CSVField(s string) string {
+	if strings.ContainsAny(s, ",\"\r\n") || strings.HasPrefix(s, " ") {
 		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 	}
 	return s

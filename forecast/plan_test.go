@@ -215,20 +215,3 @@ func TestReplayCountsByHand(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
-
-func TestExportsNameEveryStep(t *testing.T) {
-	f := given(demandOf(48))
-	p, err := MakePlan(f, PlanOptions{PerInstance: 50})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for form, each := range map[string]string{"keda": "type: cron", "hpa-cron": "targetSize:", "aws": "aws autoscaling", "nomad": "nomad job scale", "terraform": "resource ", "csv": "a,2026", "markdown": "| a |"} {
-		var b strings.Builder
-		if err := Export(&b, form, []ServicePlan{p}); err != nil {
-			t.Fatal(err)
-		}
-		if n := strings.Count(b.String(), each); n < len(p.Steps) || n > len(p.Steps)+1 {
-			t.Errorf("%s has %d of %q for %d steps", form, n, each, len(p.Steps))
-		}
-	}
-}

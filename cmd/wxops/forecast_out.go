@@ -27,20 +27,12 @@ func bandColumns(f *forecast.Forecast) []string {
 	return out
 }
 
-// csvField quotes what CSV must have quoted.
-func csvField(s string) string {
-	if strings.ContainsAny(s, ",\"\r\n") || strings.HasPrefix(s, " ") {
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-	}
-	return s
-}
-
 func writeForecastCSV(w io.Writer, forecasts []*forecast.Forecast) error {
 	b := bufio.NewWriterSize(w, 1<<16)
 	fmt.Fprintf(b, "series,h,t,mean,%s,peak_q95\n", strings.Join(bandColumns(forecasts[0]), ","))
 	var row []byte
 	for _, f := range forecasts {
-		name := csvField(f.Series.Name)
+		name := forecast.CSVField(f.Series.Name)
 		for i, v := range f.Mean {
 			row = append(row[:0], name...)
 			row = append(row, ',')
