@@ -82,10 +82,7 @@ func uniqueLabel(name string, taken map[string]bool) string {
 			name = value
 		}
 	}
-	var words []string
-	for _, word := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
-		words = append(words, word)
-	}
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	s := strings.Join(words, "-")
 	s = strings.Trim(s[:min(len(s), 50)], "-")
 	if s == "" {
