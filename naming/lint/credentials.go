@@ -24,7 +24,7 @@ var (
 	keyBefore     = map[string]bool{"api": true, "access": true, "private": true, "secret": true, "encryption": true, "signing": true, "account": true}
 	secretShapes  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
 	referenceForm = regexp.MustCompile(`^(?:\$\{.*\}|\$\(.*\)|\$[A-Za-z_][A-Za-z0-9_]*|\{\{.*\}\}|<%.*%>|<(?:path|vault):.*>|%\{.*\}|%[A-Z_]+%|@[A-Za-z._]+@|ENC\[?\(?.*|DEC::.*|vault:.*|!vault.*|\$ANSIBLE_VAULT.*|secret://.*|ref\+.*|arn:.*|sm://.*|ssm:.*|env:.*|file:.*|/.*|ns/.*|#\{.*|AQIC.*|var\..*|local\..*|data\..*|module\..*|__.*__|valueFrom.*|cipher.*|\{cipher\}.*)$`)
-	placeholders  = regexp.MustCompile(`(?i)^(?:change[-_ ]?(?:me|it|this)?.*|replace[-_ ]?me.*|todo.*|fixme|x{3,}|\*{3,}|<[^>]*>|your[-_ ].*|example.*|dummy|placeholder.*|secret|password|passwd|pass|admin|root|test|guest|123456?7?8?9?|default|none|null|foo|bar|foobar|sample|fake.*|redacted|my-?(?:secret|password|token).*|insert.*|tbd|\.\.\.)$`)
+	placeholders  = regexp.MustCompile(`(?i)^(?:change[-_ ]?(?:me|it|this)?.*|replace[-_ ]?me.*|todo.*|fixme|x{3,}|\*{3,}|<[^>]*>|your[-_ ].*|example.*|dummy|placeholder.*|secret|password|passwd|pass|admin|root|test|guest|postgres|mysql|sa|minioadmin|123456?7?8?9?|default|none|null|foo|bar|foobar|sample|fake.*|redacted|my-?(?:secret|password|token).*|insert.*|tbd|\.\.\.)$`)
 	shapeStart    = [256]bool{'-': true, 'A': true, 'g': true, 'x': true, 'e': true}
 
 	// Credentials inside of longer values: in the address of a server, in the
@@ -113,7 +113,7 @@ func hidden(key, v string) bool {
 	case "", "true", "false", "null", "none", "~", "yes", "no":
 		return false
 	}
-	return kindOfKey(key) != anyKey && !referenceForm.MatchString(v)
+	return kindOfKey(key) != anyKey && (!referenceForm.MatchString(v) || withDefault.MatchString(v))
 }
 
 // secretObject reports whether a map is a Kubernetes Secret.
@@ -173,10 +173,18 @@ func maybeShape(v string) bool {
 	return shapeStart[v[0]] || strings.Contains(v, "AKIA") || strings.Contains(v, "PRIVATE KEY") || strings.Contains(v, "gh") || strings.Contains(v, "xox") || strings.Contains(v, "eyJ")
 }
 
+// withDefault is a reference with what holds where it leads to nothing, as in
+// ${DB_PASSWORD:hunter2} of Spring and ${DB_PASSWORD:-hunter2} of a shell.
+var withDefault = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_.-]*:-?([^${}]+)\}$`)
+
 // judge tells a credential from a reference to one and from a placeholder. A
-// password may be any word; other credentials look random.
+// password may be any word; other credentials look random. Of a reference the
+// default is judged: it is in the clear.
 func judge(v string, password bool) secrecy {
 	v = strings.TrimSpace(v)
+	if m := withDefault.FindStringSubmatch(v); m != nil {
+		v = m[1]
+	}
 	if v == "" || referenceForm.MatchString(v) || strings.Contains(v, "${") || strings.Contains(v, "{{") {
 		return noSecret
 	}

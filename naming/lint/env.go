@@ -71,6 +71,9 @@ func mentions(v string, extra map[string]string) []envMention {
 		if word == "dev" && start > 0 && v[start-1] == '/' && (start == 1 || !wordByte(v[start-2])) && i < len(v) && v[i] == '/' {
 			continue // /dev/null
 		}
+		if in(topLevels, word) && topLevel(v, start, i) {
+			continue
+		}
 		if class == "prod" && start > 3 {
 			switch before := strings.ToLower(v[:start-1]); {
 			case strings.HasSuffix(before, "pre"):
@@ -85,6 +88,25 @@ func mentions(v string, extra map[string]string) []envMention {
 		out = append(out, envMention{class, start, i})
 	}
 	return out
+}
+
+// Environment words that are also top-level domains.
+var topLevels = map[string]bool{"dev": true, "live": true, "int": true}
+
+// topLevel reports whether the word v[start:end] ends the name of a public
+// host, as in docker.pkg.dev/team/app or https://shop.dev. Two parts without a
+// scheme, as in redis.dev:6379, are a name inside of an environment.
+func topLevel(v string, start, end int) bool {
+	if start == 0 || v[start-1] != '.' || end < len(v) && v[end] != '/' && v[end] != ':' {
+		return false
+	}
+	labels, i := 1, start-1
+	for ; i >= 0 && (wordByte(v[i]) || v[i] == '-' || v[i] == '.'); i-- {
+		if v[i] == '.' {
+			labels++
+		}
+	}
+	return labels > 2 || i >= 0 && v[i] == '/'
 }
 
 // envClass returns the class of an environment by its name: that of its first

@@ -81,7 +81,11 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 	case hitConditional:
 		for _, m := range mentions(h.value, l.opt.envWords) {
 			if l.classes[m.class] || len(l.classes) == 0 {
-				return "WX304", h.value, fmt.Sprintf("%s: decides by the environment: %s", at, show("", &format.Node{Kind: format.Scalar, Value: h.value}))
+				value := h.value
+				if h.key != "" {
+					value = "" // one key, whatever each copy has there
+				}
+				return "WX304", value, fmt.Sprintf("%s: decides by the environment: %s", at, show("", &format.Node{Kind: format.Scalar, Value: h.value}))
 			}
 		}
 	case hitAddress:

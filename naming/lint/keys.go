@@ -100,6 +100,7 @@ type keyDiff struct {
 	ref    *format.Node
 	vals   map[*class]*format.Node // nil: the key is missing there
 	secret bool                    // it is a credential in some class
+	absent []*class                // they do not have what the key is in, which is said elsewhere
 }
 
 // show prints a value of the key in a message.
@@ -254,13 +255,21 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 		l.add(f)
 	}
 	before := len(l.findings)
+	for i := 0; i < len(order); i++ {
+		for _, sub := range diffs[order[i]].among(readable, ref) {
+			if diffs[sub.path] == nil {
+				diffs[sub.path] = sub
+				order = append(order, sub.path)
+			}
+		}
+	}
 	for _, path := range order {
 		spoken[path] = true
-		if l.duplicated(readable, path) || l.secretAt(readable, path) || composition(g, path) {
+		if l.duplicated(readable, path) || l.secretAt(readable, path) || composition(g, path) || l.opt.rules["WX304"] && l.hasHit(readable, hitConditional, path) {
 			continue
 		}
 		diffs[path].secret = l.hasHit(readable, hitSecret, path) || l.hasHit(readable, hitPlaceholder, path)
-		l.key(g, ref, readable, diffs[path])
+		l.key(g, ref, diffs[path].having(readable), diffs[path])
 	}
 	l.collapse(g, before)
 	return spoken
@@ -300,118 +309,6 @@ func (l *linter) secretAt(classes []*class, key string) bool {
 		key = pair + "].value" // a reference in the others, a credential here
 	}
 	return l.opt.rules["WX602"] && l.hasHit(classes, hitSecret, key) || l.opt.rules["WX603"] && l.hasHit(classes, hitPlaceholder, key)
-}
-
-// throughBase gives a key that an overlay does not set the value it has in the
-// file that holds for all environments.
-func (l *linter) throughBase(g *group, changes []format.Change) []format.Change {
-	if g.base < 0 {
-		return changes
-	}
-	base := l.baseDocument(g.base)
-	if base == nil {
-		return changes
-	}
-	var out []format.Change
-	for _, ch := range changes {
-		if ch.Old != nil && ch.New != nil {
-			out = append(out, ch)
-			continue
-		}
-		b := base.Lookup(ch.Path)
-		if b == nil {
-			out = append(out, ch)
-			continue
-		}
-		old, now := ch.Old, ch.New
-		if old == nil {
-			old = b
-		} else {
-			now = b
-		}
-		for _, sub := range (format.Differ{}).Diff(&format.Document{Root: old}, &format.Document{Root: now}) {
-			// What the overlay leaves out is as in the base; what it adds is its own.
-			if old == b && sub.New == nil || now == b && sub.Old == nil {
-				continue
-			}
-			sub.Path = joinPath(ch.Path, sub.Path)
-			out = append(out, sub)
-		}
-	}
-	return out
-}
-
-// encrypted reports whether a value is the cipher of Ansible Vault, eyaml or
-// sops: equal plain texts have different ciphers, so a difference says nothing.
-func encrypted(n *format.Node) bool {
-	return n != nil && n.Kind == format.Scalar && (strings.HasPrefix(n.Value, "$ANSIBLE_VAULT;") || strings.HasPrefix(n.Value, "ENC["))
-}
-
-// insideTexts looks into values that are files themselves, as ConfigMaps have
-// them: data."app.properties" becomes the keys in it that differ.
-func (l *linter) insideTexts(changes []format.Change) []format.Change {
-	var out []format.Change
-	for _, ch := range changes {
-		sub := l.insideText(ch)
-		if sub == nil {
-			sub = []format.Change{ch}
-		}
-		out = append(out, sub...)
-	}
-	return out
-}
-
-func (l *linter) insideText(ch format.Change) []format.Change {
-	if ch.Old == nil || ch.New == nil || ch.Old.Kind != format.Scalar || ch.New.Kind != format.Scalar || !strings.Contains(ch.Old.Value, "\n") || !strings.Contains(ch.New.Value, "\n") {
-		return nil
-	}
-	syntax := format.Detect(ch.New.Key, []byte(ch.New.Value))
-	if !syntax.Parsed() {
-		return nil
-	}
-	old, err := l.parser.Parse(syntax, []byte(ch.Old.Value))
-	if err != nil {
-		return nil
-	}
-	now, err := l.parser.Parse(syntax, []byte(ch.New.Value))
-	if err != nil {
-		return nil
-	}
-	out := (format.Differ{}).Diff(old, now)
-	for i := range out {
-		out[i].Path = joinPath(ch.Path, out[i].Path)
-		for _, side := range []struct{ at, in *format.Node }{{out[i].Old, ch.Old}, {out[i].New, ch.New}} {
-			if side.at != nil { // the text begins on the line below its key
-				moved := *side.at
-				moved.Line, moved.Column = side.at.Line+side.in.Line, 1
-				*side.at = moved
-			}
-		}
-	}
-	return out
-}
-
-func joinPath(a, b string) string {
-	if b == "" || strings.HasPrefix(b, "[") || strings.HasPrefix(b, "@") {
-		return a + b
-	}
-	return a + "." + b
-}
-
-func (l *linter) baseDocument(e int32) *format.Document {
-	id := l.t.entries[e].content
-	if id < 0 || !l.t.contents[id].syntax.Parsed() {
-		return nil
-	}
-	b, err := l.t.bytesOf(id)
-	if err != nil {
-		return nil
-	}
-	d, err := l.parser.Parse(l.t.contents[id].syntax, b)
-	if err != nil {
-		return nil
-	}
-	return d
 }
 
 // key turns one deviating key into findings: the most specific rule that holds.

@@ -10,6 +10,7 @@ import (
 // say where it goes. See the Kubernetes documentation, "The kustomization file".
 var (
 	composed = regexp.MustCompile(`^(?:resources|components|bases|patches|patchesStrategicMerge|patchesJson6902|transformers|generators|crds|validators|replacements)(?:$|[.\[])`)
+	inline   = regexp.MustCompile(`^patches\[[^\]]*\]\.patch\.`)
 	placed   = regexp.MustCompile(`^(?:namespace|namePrefix|nameSuffix|commonLabels|labels|commonAnnotations)(?:$|[.\[])`)
 )
 
@@ -18,9 +19,10 @@ func kustomization(name string) bool {
 }
 
 // composition reports whether a key lists the parts of an overlay: that is how
-// overlays differ, and what they set is compared in the files listed.
+// overlays differ, and what they set is compared in the files listed. A patch
+// that is written into the kustomization itself is no list of parts.
 func composition(g *group, key string) bool {
-	return kustomization(path.Base(g.rel)) && composed.MatchString(key)
+	return kustomization(path.Base(g.rel)) && composed.MatchString(key) && !inline.MatchString(key)
 }
 
 // placement reports whether a key puts an overlay into its own environment,

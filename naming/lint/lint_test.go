@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,5 +224,23 @@ func TestReportsDoNotDependOnTheNumberOfReaders(t *testing.T) {
 	}
 	if texts[0] != texts[1] || texts[0] != texts[2] {
 		t.Errorf("reports differ:\n%s\n%s\n%s", texts[0], texts[1], texts[2])
+	}
+}
+
+// In the folder of a config server a file belongs to the service it is called after.
+func TestFilesOfAConfigServerBelongToTheirServices(t *testing.T) {
+	root := t.TempDir()
+	for _, env := range []string{"test", "prod"} {
+		write(t, root, "config/application-"+env+".yml", "a: "+env+"1\n")
+		write(t, root, "config/orders-"+env+".yml", "a: "+env+"1\n")
+		write(t, root, "other/orders-"+env+".yml", "a: "+env+"1\n")
+	}
+	got := map[string]string{}
+	for _, f := range run(t, lint.Dir(root), lint.Options{}).Findings {
+		got[f.Paths[0]] = f.Service
+	}
+	want := map[string]string{"config/application-prod.yml": filepath.Base(root), "config/orders-prod.yml": "orders", "other/orders-prod.yml": "other"}
+	if !maps.Equal(got, want) {
+		t.Errorf("services %v, want %v", got, want)
 	}
 }

@@ -234,7 +234,10 @@ var (
 )
 
 // Keys, in lower case, that say which version of a service runs.
-var versionKeys = map[string]bool{"image": true, "tag": true, "newtag": true, "imagetag": true, "image_tag": true, "image-tag": true, "image_version": true, "appversion": true, "app_version": true}
+var versionKeys = map[string]bool{"image": true, "digest": true, "tag": true, "newtag": true, "imagetag": true, "image_tag": true, "image-tag": true, "image_version": true, "appversion": true, "app_version": true}
+
+// Keys, in lower case, that say where an image comes from.
+var imageKeys = map[string]bool{"newname": true, "repository": true}
 
 // onlyVersion reports whether two values of a key are two versions of one thing.
 func onlyVersion(key string, a, b *format.Node) bool {
@@ -258,7 +261,7 @@ func imageName(v string) string {
 
 // endpoint reports whether a value is an address that something connects to.
 func endpoint(key, v string) bool {
-	if versionKeys[strings.ToLower(lastPart(key))] {
+	if last := strings.ToLower(lastPart(key)); versionKeys[last] || imageKeys[last] {
 		return false // docker.io/team/app:2.0 is no address to connect to
 	}
 	if endpointForm.MatchString(v) {

@@ -116,9 +116,31 @@ func (p *placer) configName(name string) bool {
 	return parsedName(name) || strings.HasPrefix(name, ".env.") || strings.HasPrefix(name, "env.")
 }
 
-func (p *placer) nameSpot(f int32, env string) *spot {
-	service := p.serviceName(p.paths[f])
-	return &spot{home: p.paths[f] + "\x00", service: service, env: env, layout: ""}
+// Names of files that say what a file is for and not which service it belongs to.
+var generalNames = []string{"application", "bootstrap", "appsettings", "config", "configuration", "settings", "values", "env", "environment", "docker-compose", "compose", "terraform", "vars", "variables", "secrets", "kustomization", "nginx", "log4j2", "logback", "database", "main", "app"}
+
+// serviceOfName names the service that the files of a template belong to: in
+// the folder of a config server each has its own, as in orders-{env}.yml.
+func (p *placer) serviceOfName(f int32, template string) string {
+	stem, _, found := strings.Cut(template, "{env}")
+	stem = strings.Trim(stem, "-_.")
+	if !found || stem == "" || !strings.Contains(stem, "-service") && !p.configServer(f) || slices.Contains(generalNames, strings.ToLower(stem)) {
+		return p.serviceName(p.paths[f])
+	}
+	return stem
+}
+
+// configServer reports whether a folder is that of a Spring config server: what
+// holds for all services lies beside what each of them has.
+func (p *placer) configServer(f int32) bool {
+	return slices.ContainsFunc(p.files[f], func(e int32) bool {
+		name := p.t.entries[e].name
+		return strings.HasPrefix(name, "application.") || strings.HasPrefix(name, "application-")
+	})
+}
+
+func (p *placer) nameSpot(f int32, template, env string) *spot {
+	return &spot{home: p.paths[f] + "\x00", service: p.serviceOfName(f, template), env: env, layout: layoutOfName(p.paths[f], template)}
 }
 
 func (p *placer) acceptNames(f int32, fam *nameFamily) {
@@ -129,8 +151,7 @@ func (p *placer) acceptNames(f int32, fam *nameFamily) {
 
 // extendNames adds one file to the family of a template in a directory.
 func (p *placer) extendNames(f int32, template, env string, e int32) {
-	s := p.nameSpot(f, env)
-	s.layout = layoutOfName(p.paths[f], template)
+	s := p.nameSpot(f, template, env)
 	key := groupKey{s.home, s.version, "", template}
 	g := p.groups[key]
 	if g == nil {
@@ -211,7 +232,7 @@ func layoutOfName(dir, template string) string {
 }
 
 // hostFolders hold one file for each host.
-var hostFolders = map[string]bool{"nodes": true, "node": true, "hosts": true, "host": true, "host_vars": true, "certname": true, "fqdn": true, "servers": true, "agents": true, "instances": true}
+var hostFolders = map[string]bool{"nodes": true, "node": true, "hosts": true, "host": true, "hostname": true, "hostnames": true, "machines": true, "host_vars": true, "certname": true, "fqdn": true, "servers": true, "agents": true, "instances": true}
 
 // placeHosts groups files of one directory that are named after hosts and
 // differ only in numbers: nodes/ci-agent-1.yaml. At least three make a family.
