@@ -73,7 +73,11 @@ func (t *Tree) Apply(ctx context.Context, o ApplyOptions) (*Plan, error) {
 		}
 		switch skipped, err := t.carryOut(c); {
 		case err != nil:
-			return done, t.denied(fmt.Sprintf("%s %s", c.Op, c.Path), c.Path, err)
+			e := t.denied(fmt.Sprintf("%s %s", c.Op, c.Path), c.Path, err)
+			if e.Hint == "" {
+				e = e.hint("%d of %d changes were made; wxops slice apply -f FILE makes the rest once the cause is gone", len(done.Changes), len(plan.Changes))
+			}
+			return done, e
 		case skipped:
 			done.Warnings = append(done.Warnings, fmt.Sprintf("%s: this kernel has no such file; left out", c.Path))
 		default:

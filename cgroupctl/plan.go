@@ -409,7 +409,7 @@ func memoryUsed(f FS, h Hierarchy, folder string) (int64, error) {
 }
 
 // denied explains an error of the file system on a folder.
-func (t *Tree) denied(what, folder string, err error) error {
+func (t *Tree) denied(what, folder string, err error) *Error {
 	e := refuse("%s", what).because(err)
 	switch {
 	case errors.Is(err, fs.ErrPermission):

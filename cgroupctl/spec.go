@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -152,7 +153,7 @@ func ReadSpec(r io.Reader) (*Spec, error) {
 }
 
 var (
-	yamlUnknown = regexp.MustCompile(`line (\d+): field (\S+) not found in type .*`)
+	yamlUnknown = regexp.MustCompile(`(line \d+): field (\S+) not found in type (.*)`)
 	yamlType    = regexp.MustCompile(`line (\d+): cannot unmarshal \S+ (.*) into .*`)
 )
 
@@ -160,8 +161,32 @@ var (
 func plainYAML(err error) error {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
 	s = strings.TrimPrefix(s, "unmarshal errors:\n  ")
-	s = yamlUnknown.ReplaceAllString(s, `line $1: unknown key "$2"`)
+	s = yamlUnknown.ReplaceAllStringFunc(s, func(line string) string {
+		m := yamlUnknown.FindStringSubmatch(line)
+		return fmt.Sprintf("%s: unknown key %q; accepted here are %s", m[1], m[2], strings.Join(keysOf(reflect.TypeFor[yamlSpec](), m[3]), ", "))
+	})
 	return errors.New(yamlType.ReplaceAllString(s, `line $1: $2 is not of the kind that is expected here`))
+}
+
+// keysOf lists the keys of the struct that the decoder calls name, in t or below.
+func keysOf(t reflect.Type, name string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	var own []string
+	for i := range t.NumField() {
+		if found := keysOf(t.Field(i).Type, name); found != nil {
+			return found
+		}
+		own = append(own, t.Field(i).Tag.Get("yaml"))
+	}
+	if t.String() != name {
+		return nil
+	}
+	return own
 }
 
 // nameForm leaves out what a path, a unit or a control file could be mistaken for.

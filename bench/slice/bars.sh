@@ -14,10 +14,11 @@
 #   attach    100 trees of 25 processes that fork without end, each with a client
 #             that sends requests all the while; stragglers by command line
 #   soak      a service of 8 ms requests at 30 per second, alone, beside offline
-#             work and beside the same work at equal weight, 5 rounds interleaved;
+#             work and beside the same work at equal weight on every core (a
+#             group's weight is divided among its cores), 5 rounds interleaved;
 #             medians of the rounds' quantiles; soaked of what all others leave idle
 #   yield     offline work under its controller until it holds the target after
-#             an online burst, in steps of 100 ms
+#             an online burst, over two quota periods, looked at each period
 #   cost      CPU of the controller per second with 100 slices
 #   kills     kill -9 of 200 runs at random points, then apply
 #
