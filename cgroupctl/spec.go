@@ -154,7 +154,7 @@ func ReadSpec(r io.Reader) (*Spec, error) {
 
 var (
 	yamlUnknown = regexp.MustCompile(`(line \d+): field (\S+) not found in type (.*)`)
-	yamlType    = regexp.MustCompile(`line (\d+): cannot unmarshal \S+ (.*) into .*`)
+	yamlType    = regexp.MustCompile(`(line \d+): cannot unmarshal !!(\w+) ?(.*) into .*`)
 )
 
 // plainYAML takes the names of Go types out of the decoder's message.
@@ -165,7 +165,17 @@ func plainYAML(err error) error {
 		m := yamlUnknown.FindStringSubmatch(line)
 		return fmt.Sprintf("%s: unknown key %q; accepted here are %s", m[1], m[2], strings.Join(keysOf(reflect.TypeFor[yamlSpec](), m[3]), ", "))
 	})
-	return errors.New(yamlType.ReplaceAllString(s, `line $1: $2 is not of the kind that is expected here`))
+	return errors.New(yamlType.ReplaceAllStringFunc(s, func(line string) string {
+		m := yamlType.FindStringSubmatch(line)
+		switch {
+		case m[3] != "":
+		case m[2] == "seq":
+			m[3] = "a list"
+		default:
+			m[3] = "a mapping"
+		}
+		return fmt.Sprintf("%s: %s is not of the kind that is expected here", m[1], m[3])
+	}))
 }
 
 // keysOf lists the keys of the struct that the decoder calls name, in t or below.
@@ -204,6 +214,9 @@ func checkName(what, name string) error {
 }
 
 func (y *yamlSpec) spec() (*Spec, error) {
+	if y.Version == 0 {
+		return nil, badInput("the slices file has no version").hint("write version: 1")
+	}
 	if y.Version != 1 {
 		return nil, badInput("version %d of the slices file is unknown; this wxops reads version 1", y.Version).hint("write version: 1")
 	}
@@ -276,6 +289,9 @@ func (y *yamlSpec) slices(s *Spec) error {
 	seen := map[string]bool{}
 	for i, o := range y.Online {
 		where := fmt.Sprintf("online[%d]", i)
+		if o.Name == "" {
+			return badInput("%s has no name", where).hint("write name: checkout")
+		}
 		if err := checkName(where+": name", o.Name); err != nil {
 			return err
 		}
@@ -284,9 +300,12 @@ func (y *yamlSpec) slices(s *Spec) error {
 		}
 		seen[o.Name] = true
 		where = "slice " + o.Name
+		if o.Shape == "" {
+			return badInput("%s has no shape", where).hint("write shape: 1C1G; accepted is CPU then memory")
+		}
 		shape, err := capacity.ParseShape(o.Shape)
 		if err != nil {
-			return badInput("%s", where).because(err)
+			return badInput("%s has a shape that cannot be read", where).because(err)
 		}
 		slice := Slice{Name: o.Name, Service: o.Service, Instance: o.Instance, Shape: shape, Mode: Mode(o.Mode), Pin: Pin(o.Pin), Burst: o.Burst}
 		switch slice.Mode {
@@ -333,6 +352,9 @@ func (y *yamlSpec) slices(s *Spec) error {
 	}
 	if seen[p.Name] {
 		return badInput("offline: name %q is used by an online slice", p.Name)
+	}
+	if y.Offline.Memory == "" {
+		return badInput("offline has no memory").hint("write memory: 4G, the most that offline work may use")
 	}
 	var err error
 	if p.MemoryBytes, err = parseBytes(y.Offline.Memory); err != nil {

@@ -56,10 +56,10 @@ func (y *yamlSpec) windows(s *Spec) error {
 		return nil
 	}
 	for i, w := range y.Windows {
-		where := fmt.Sprintf("windows[%d]", i)
-		if w.Name != "" {
-			where = "window " + w.Name
+		if w.Name == "" { // so that each can be told from the others
+			w.Name = fmt.Sprintf("windows[%d]", i)
 		}
+		where := "window " + w.Name
 		out := Window{Name: w.Name, Rule: Rule(w.Rule)}
 		var err error
 		if out.From, err = parseClock(w.From); err != nil {
