@@ -155,6 +155,13 @@ type Registry interface {
 	Close() error
 }
 
+// A Balancer is a registry that distributes the requests itself, and tells how.
+type Balancer interface {
+	// Balance returns by which rule the registry chooses an instance of the
+	// service, in its own words ("roundrobin"); "" if it does not tell.
+	Balance(ctx context.Context, service string) (string, error)
+}
+
 // An Opener opens the registry at a canonical address.
 type Opener func(ctx context.Context, address string) (Registry, error)
 

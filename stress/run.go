@@ -50,6 +50,7 @@ var ErrUnfit = errors.New("the test was not begun")
 type Runner struct {
 	o        Options
 	now      func() time.Time
+	pulse    *pulse
 	start    time.Time
 	commands chan Command
 	abort    context.CancelCauseFunc
@@ -79,7 +80,7 @@ func NewRunner(o Options) *Runner {
 		o.Log = io.Discard
 	}
 	return &Runner{
-		o: o, now: o.Now, commands: make(chan Command, 8), abort: func(error) {},
+		o: o, now: o.Now, pulse: &pulse{now: o.Now}, commands: make(chan Command, 8), abort: func(error) {},
 		snap: Snapshot{Instance: o.Instance, Objective: o.Config.Objective, Limit: o.Config.MaxDuration, Phase: PhasePreflight, Last: Unmeasured()},
 	}
 }
@@ -137,6 +138,7 @@ func (r *Runner) Run(ctx context.Context) (capacity.Curve, error) {
 	}
 
 	var guards sync.WaitGroup
+	guards.Go(func() { r.pulse.beat(ctx) })
 	guards.Go(func() { r.guard(ctx, cancel, NewMeter(r.start, stale, r.now, r.o.Guards...)) })
 	end := r.windows(ctx, meter, first)
 	cancel(errEnded)
@@ -239,7 +241,7 @@ func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
 	r.controller = NewRecorder(cfg, r.o.Log)
 	r.mu.Unlock()
 
-	next := r.now()
+	next, frozen := r.now(), r.pulse.frozen()
 	for {
 		if end, done := r.step(ctx, s); done {
 			return end
@@ -269,6 +271,8 @@ func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
 		if ctx.Err() != nil {
 			return r.ended(ctx)
 		}
+		total := r.pulse.frozen()
+		s.Frozen, frozen = total-frozen, total
 		r.mu.Lock()
 		r.snap.Signals = states
 		r.mu.Unlock()
@@ -331,6 +335,7 @@ func (r *Runner) obey(ctx context.Context, c Command) error {
 func (r *Runner) guard(ctx context.Context, end context.CancelCauseFunc, meter *Meter) {
 	tick := time.NewTicker(guardEvery)
 	defer tick.Stop()
+	frozen := r.pulse.frozen()
 	for {
 		select {
 		case <-ctx.Done():
@@ -344,6 +349,8 @@ func (r *Runner) guard(ctx context.Context, end context.CancelCauseFunc, meter *
 		default:
 		}
 		s, _, err := r.window(ctx, meter, 5*guardEvery)
+		total := r.pulse.frozen()
+		s.Frozen, frozen = total-frozen, total
 		if err == nil && r.o.Healthy != nil {
 			if err = r.o.Healthy(ctx); err != nil && ctx.Err() == nil {
 				r.peersUnfit()

@@ -191,7 +191,7 @@ func TestDryRunOnALiveHAProxyChangesNothing(t *testing.T) {
 	for _, flags := range [][]string{{"--dry-run", "--metrics", s.instances[0].MetricsURL()}, {"--dry-run"}} {
 		cmd := s.shift(flags...)
 		out, err := cmd.CombinedOutput()
-		for _, want := range []string{"signal registry: fresh", "checkout/a *", "would raise its share from 33.3 % to at most 66.7 %", "dry run: no weight was written"} {
+		for _, want := range []string{"signal registry: fresh", "checkout/a *", "requests are dealt out in turn", "would raise its share from 33.3 % to at most 66.7 %", "dry run: no weight was written"} {
 			if !bytes.Contains(out, []byte(want)) {
 				t.Errorf("%v (%v): it does not say %q:\n%s", flags, err, want, out)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/stress"
 	"github.com/wxops/wxops/stress/demo"
 )
 
@@ -85,6 +86,7 @@ func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shift
 	f.slo = service.Objective()
 	f.metrics = fleet.Instances[0].MetricsURL()
 	f.queueWait, f.backlog = demo.QueueWaitMetric, demo.BacklogMetric
+	f.balance = stress.BalanceTurn
 	f.maxSeconds, f.errorBudget = 60, "0.5%"
 	curve, err := shiftCurve(ctx, s, "wxops stress demo", fleet.Instances[0].Name(), f)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,7 @@ type shiftFlags struct {
 	dryRun, plain bool
 	out           string
 	output        cli.Output
+	balance       stress.Balance // of the router of the demo; a registry that balances tells it itself
 }
 
 func newStressShift(s *cli.IO) *cobra.Command {
@@ -100,7 +102,7 @@ func (f shiftFlags) parseConfig() (stress.Config, error) {
 		return stress.Config{}, cli.Usagef("--pid %d is no process", f.pid).WithHint("--pid takes the number that pidof or ps shows")
 	}
 	c := stress.Config{
-		Objective: objective, ErrorBudget: budget, Balance: stress.BalanceTurn,
+		Objective: objective, ErrorBudget: budget, Balance: f.balance,
 		MaxDuration: time.Duration(f.maxSeconds * float64(time.Second)),
 	}
 	if err := c.Check(); err != nil {
@@ -165,6 +167,13 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 	if err := naming.Fit(of, at); err != nil { // before anything is opened; Begin looks again under its lock
 		return none, namesError("test "+id, f.names, err)
 	}
+	if b, ok := registry.(naming.Balancer); ok {
+		rule, err := b.Balance(ctx, service)
+		if err != nil {
+			return none, namesError("ask how "+service+" is balanced", f.names, err)
+		}
+		config.Balance = balanceOf(rule)
+	}
 	p := probes{flags: f, config: config, target: of[at]}
 	defer p.close()
 	if err := p.open(ctx, registry, guardRegistry); err != nil {
@@ -204,6 +213,17 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 		fmt.Fprintf(s.Err, "error: %v\nhint:  the watchdog goes on; wxops stress restore does the same\n", err)
 	}
 	return curve, nil
+}
+
+// balanceOf reads HAProxy's word for how requests are dealt out.
+func balanceOf(rule string) stress.Balance {
+	switch name, _, _ := strings.Cut(rule, "("); strings.TrimSpace(name) {
+	case "roundrobin", "static-rr":
+		return stress.BalanceTurn
+	case "source", "uri", "url_param", "hdr", "rdp-cookie", "hash":
+		return stress.BalanceChance
+	}
+	return stress.BalanceUnknown // leastconn, first, random of two: by load
 }
 
 // shiftLog appends what the controller sees and decides to the run log of the
@@ -382,6 +402,14 @@ func dryRun(ctx context.Context, s *cli.IO, of []naming.Instance, at int, p prob
 	rate := sample.Offered
 	if math.IsNaN(rate) {
 		rate = sample.Throughput
+	}
+	switch p.config.Balance {
+	case stress.BalanceTurn:
+		t.Note("requests are dealt out in turn")
+	case stress.BalanceChance:
+		t.Note("requests are dealt out by chance")
+	default:
+		t.Note("how requests are dealt out is not known; it will be judged from their counts")
 	}
 	t.Note("now: %.0f req/s reach %s", rate, of[at].ID())
 	t.Note("would raise its share from %.1f %% to at most %.1f %%, about %.0f req/s, for at most %s", 100*share, 100*most, rate*most/share, p.config.MaxDuration)

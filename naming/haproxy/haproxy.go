@@ -19,6 +19,7 @@ package haproxy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
 	"regexp"
@@ -60,7 +61,10 @@ type Registry struct {
 	layer    naming.Layer
 }
 
-var _ naming.Registry = (*Registry)(nil)
+var (
+	_ naming.Registry = (*Registry)(nil)
+	_ naming.Balancer = (*Registry)(nil)
+)
 
 // Open checks that HAProxy answers and that its release is supported.
 func Open(ctx context.Context, c Config) (*Registry, error) {
@@ -144,22 +148,22 @@ func (r *Registry) List(ctx context.Context) ([]naming.Instance, error) {
 	return out, nil
 }
 
-func (r *Registry) stats(ctx context.Context) (map[string]row, map[string]int64, error) {
+func (r *Registry) stats(ctx context.Context) (map[string]row, map[string]backend, error) {
 	text, err := r.client.exchange(ctx, "show stat")
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, queues, err := parseStats(text)
+	rows, backends, err := parseStats(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", r.Address(), err)
 	}
-	return rows, queues, nil
+	return rows, backends, nil
 }
 
 // Stats returns the counters of the servers of a backend, by name. Requests are
 // sessions of the server in HTTP mode, and -1 in TCP mode.
 func (r *Registry) Stats(ctx context.Context, service string) ([]naming.Stats, error) {
-	rows, queues, err := r.stats(ctx)
+	rows, backends, err := r.stats(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -168,22 +172,40 @@ func (r *Registry) Stats(ctx context.Context, service string) ([]naming.Stats, e
 		if row.Service == service {
 			s := row.Stats
 			s.Waiting = -1
-			if q, ok := queues[service]; ok {
-				s.Waiting = q
+			if b, ok := backends[service]; ok {
+				s.Waiting = b.queue
 			}
 			out = append(out, s)
 		}
 	}
 	if len(out) == 0 {
-		var known []string
-		for name := range queues {
-			known = append(known, name)
-		}
-		slices.Sort(known)
-		return nil, &naming.UnknownError{Kind: "service", Name: service, Known: known}
+		return nil, unknown(service, backends)
 	}
 	slices.SortFunc(out, func(a, b naming.Stats) int { return strings.Compare(a.Instance, b.Instance) })
 	return out, nil
+}
+
+// unknown says that there is no such backend.
+func unknown(service string, backends map[string]backend) error {
+	return &naming.UnknownError{Kind: "service", Name: service, Known: slices.Sorted(maps.Keys(backends))}
+}
+
+// Balance returns the "balance" of a backend: roundrobin, leastconn, source, ...
+// It is "" on a socket below level operator, and for random, which HAProxy 2.6
+// itself calls unknown.
+func (r *Registry) Balance(ctx context.Context, service string) (string, error) {
+	_, backends, err := r.stats(ctx)
+	if err != nil {
+		return "", err
+	}
+	b, ok := backends[service]
+	switch {
+	case !ok:
+		return "", unknown(service, backends)
+	case b.algo == "unknown":
+		return "", nil
+	}
+	return b.algo, nil
 }
 
 // SetWeights compares, writes and reads back. The writes of one call go out as

@@ -105,6 +105,26 @@ func TestASocketThatMayNotWriteIsToldBeforeTheTest(t *testing.T) {
 	}
 }
 
+// How requests are dealt out decides how evenly they come to an instance.
+func TestBalanceIsReadFromHAProxy(t *testing.T) {
+	for balance, want := range map[string]string{"roundrobin": "roundrobin", "leastconn": "leastconn", "random": "", "uri": "uri"} {
+		h, _ := start(t, namingtest.Config{Balance: balance, Weights: []int{100, 100}}, "a", "b")
+		reg := open(t, haproxy.Config{Network: "unix", Address: h.Socket})
+		if got, err := reg.Balance(t.Context(), "checkout"); got != want || err != nil {
+			t.Errorf("balance %s: %q, %v; want %q", balance, got, err, want)
+		}
+		var unknown *naming.UnknownError
+		if _, err := reg.Balance(t.Context(), "chekout"); !errors.As(err, &unknown) {
+			t.Errorf("balance of a backend that is not there: %v", err)
+		}
+	}
+	h, _ := start(t, namingtest.Config{Level: "user", Weights: []int{100, 100}}, "a", "b")
+	reg := open(t, haproxy.Config{Network: "unix", Address: h.Socket})
+	if got, err := reg.Balance(t.Context(), "checkout"); got != "" || err != nil {
+		t.Errorf("on a socket of level user: %q, %v; want none", got, err)
+	}
+}
+
 func TestStaticBalanceIsUnsuitable(t *testing.T) {
 	h, _ := start(t, namingtest.Config{Balance: "static-rr", Weights: []int{100, 100}}, "a", "b")
 	reg := open(t, haproxy.Config{Network: "unix", Address: h.Socket})

@@ -109,10 +109,16 @@ type row struct {
 	agent         bool
 }
 
+// A backend is the line of a whole backend in "show stat".
+type backend struct {
+	queue int64  // requests that wait for any server
+	algo  string // "balance", "" without level operator; "unknown" for random
+}
+
 // parseStats reads the answer to "show stat" (CSV; management guide, section
-// 9.1). It returns the servers by backend/name, and the queue of each backend.
+// 9.1). It returns the servers by backend/name, and the backends by name.
 // Columns are found by name; those a release lacks are -1.
-func parseStats(text string) (rows map[string]row, queues map[string]int64, err error) {
+func parseStats(text string) (rows map[string]row, backends map[string]backend, err error) {
 	text, ok := strings.CutPrefix(strings.TrimLeft(text, "\n"), "# ")
 	if !ok {
 		return nil, nil, fmt.Errorf("statistics: %q is not the header of HAProxy's CSV", first(text))
@@ -136,11 +142,11 @@ func parseStats(text string) (rows map[string]row, queues map[string]int64, err 
 			return nil, nil, fmt.Errorf("statistics: the column %s is missing", need)
 		}
 	}
-	rows, queues = map[string]row{}, map[string]int64{}
+	rows, backends = map[string]row{}, map[string]backend{}
 	for {
 		cells, err := r.Read()
 		if errors.Is(err, io.EOF) {
-			return rows, queues, nil
+			return rows, backends, nil
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("statistics: %w", err)
@@ -158,15 +164,15 @@ func parseStats(text string) (rows map[string]row, queues map[string]int64, err 
 			}
 			return n
 		}
-		backend, name := strings.Clone(text("pxname")), strings.Clone(text("svname"))
+		proxy, name := strings.Clone(text("pxname")), strings.Clone(text("svname"))
 		switch name {
 		case "FRONTEND":
 			continue
 		case "BACKEND":
-			queues[backend] = count("qcur")
+			backends[proxy] = backend{queue: count("qcur"), algo: strings.Clone(text("algo"))}
 			continue
 		}
-		if backend == "" || name == "" || text("type") != "" && text("type") != "2" { // a listener
+		if proxy == "" || name == "" || text("type") != "" && text("type") != "2" { // a listener
 			continue
 		}
 		ms := func(name string) time.Duration { return time.Duration(max(0, count(name))) * time.Millisecond }
@@ -175,9 +181,9 @@ func parseStats(text string) (rows map[string]row, queues map[string]int64, err 
 		if seconds >= 0 && seconds < int64(time.Duration(1<<63-1)/time.Second) {
 			idle = time.Duration(seconds) * time.Second
 		}
-		rows[backend+"/"+name] = row{
+		rows[proxy+"/"+name] = row{
 			Stats: naming.Stats{
-				Service: backend, Instance: name,
+				Service: proxy, Instance: name,
 				InFlight: count("scur"), Limit: count("slim"), Backlog: count("qcur"), Rate: count("rate"),
 				Sessions: count("stot"), Requests: requests(count("req_tot"), count("stot"), text("mode")),
 				Status:   [6]int64{count("hrsp_other"), count("hrsp_1xx"), count("hrsp_2xx"), count("hrsp_3xx"), count("hrsp_4xx"), count("hrsp_5xx")},
