@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,29 +44,52 @@ func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
 	return c, cmd.ProcessState.ExitCode()
 }
 
+// A finding is what is wrong with one attempt.
+type finding struct {
+	missed []string // bars that random numbers or a pause of the machine may miss
+	gross  []string // what no pause excuses: a wrong number, a wrong exit, weights left behind
+}
+
+func (f *finding) miss(format string, args ...any) {
+	f.missed = append(f.missed, fmt.Sprintf(format, args...))
+}
+
+func (f *finding) fail(format string, args ...any) {
+	f.gross = append(f.gross, fmt.Sprintf(format, args...))
+}
+
 // measured repeats a measurement until two attempts met every bar. One test of
 // 20 s is a draw of some thousand random requests: in simulation one in twenty
 // ends with a guard or errs by more than the bar, so the third attempt that
-// misses it is a failure. An attempt during which the machine stood still
-// counts for nothing: such a pause is a queue that no law knows.
-func measured(t *testing.T, attempt func() (problems []string)) {
+// misses it is a failure. An attempt during which the machine stood still may
+// miss its bars, since such a pause is a queue that no law knows; what is gross
+// fails at once, whatever the machine did.
+func measured(t *testing.T, attempt func(n int) finding) {
 	t.Helper()
-	good, bad := 0, 0
+	good, bad, disturbed := 0, 0, 0
 	for n := 1; n <= 6 && good < 2 && bad < 3; n++ {
 		end := watchPauses()
-		problems := attempt()
-		switch pause := end(); {
-		case len(problems) == 0:
+		found := attempt(n)
+		pause := end()
+		for _, text := range found.gross {
+			t.Errorf("attempt %d: %s", n, text)
+		}
+		switch said := strings.Join(found.missed, "; "); {
+		case len(found.missed)+len(found.gross) == 0:
 			good++
 		case pause > tolerablePause:
-			t.Logf("attempt %d: the machine stood still for %v; %s", n, pause.Round(time.Millisecond), strings.Join(problems, "; "))
+			disturbed++
+			t.Logf("attempt %d: the machine stood still for %v; %s", n, pause.Round(time.Millisecond), said)
 		default:
 			bad++
-			t.Logf("attempt %d: %s", n, strings.Join(problems, "; "))
+			t.Logf("attempt %d: %s", n, said)
 		}
 	}
-	if bad > 1 && good < 2 {
+	switch {
+	case bad > 1 && good < 2:
 		t.Errorf("%d attempts met every bar, %d did not", good, bad)
+	case good == 0:
+		t.Logf("NOTHING WAS MEASURED: the machine stood still in %d attempts", disturbed)
 	}
 }
 
@@ -101,27 +126,77 @@ func TestShiftFindsCapacityOnHAProxy(t *testing.T) {
 	service := liveService()
 	truth := service.Truth()
 	s := startSite(t, service, 100)
-	before := s.weights(t)
-	measured(t, func() []string {
-		cmd := s.shift("--metrics", s.instances[0].MetricsURL(), "--queue-wait-metric", demo.QueueWaitMetric, "--backlog-metric", demo.BacklogMetric)
-		return s.findCapacity(t, cmd, truth, 0.05)
+	measured(t, func(int) finding { return s.findCapacity(t, s.instrumented(), truth, 0.05) })
+}
+
+// TestShiftFindsCapacityFromOutside is the same without instrumentation: the
+// statistics of HAProxy, sockets and process are all there is.
+func TestShiftFindsCapacityFromOutside(t *testing.T) {
+	service := liveService()
+	truth := service.Truth()
+	s := startSite(t, service, 100)
+	measured(t, func(int) finding { return s.findCapacity(t, s.shift(), truth, 0.10) })
+}
+
+// TestShiftBearsAPauseOfTheMachine stops everything but the users for a third
+// of a second in mid-test, as the host of a virtual machine does: the queue
+// that piles up is harm, but says nothing about the instance.
+func TestShiftBearsAPauseOfTheMachine(t *testing.T) {
+	const pause = 300 * time.Millisecond
+	service := liveService()
+	truth := service.Truth()
+	s := startSite(t, service, 100)
+	measured(t, func(n int) finding {
+		cmd := s.instrumented()
+		frozen := time.AfterFunc(time.Duration(8+n)*time.Second, func() {
+			all := []int{cmd.Process.Pid, s.proxy.Process().Pid}
+			for _, in := range s.instances {
+				all = append(all, in.PID())
+			}
+			for _, pid := range all {
+				_ = syscall.Kill(pid, syscall.SIGSTOP) // the test may be over
+			}
+			<-time.After(pause)
+			for _, pid := range all {
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+		})
+		defer frozen.Stop()
+		// Half a second of queue behind the pause is some 4 % of the requests.
+		return s.findCapacityWithin(t, cmd, truth, 0.08, 0.06)
 	})
-	if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
-		t.Errorf("weights %v before, %v after", before, after)
-	}
+}
+
+// instrumented returns the command that reads the metrics of the instance.
+func (s *site) instrumented() *exec.Cmd {
+	return s.shift("--metrics", s.instances[0].MetricsURL(), "--queue-wait-metric", demo.QueueWaitMetric, "--backlog-metric", demo.BacklogMetric)
 }
 
 // findCapacity carries out one test and says what is wrong with its result.
-func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float64) (problems []string) {
+func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float64) finding {
+	return s.findCapacityWithin(t, cmd, truth, tolerance, 0.01)
+}
+
+// findCapacityWithin is findCapacity with another bound on the share of
+// requests that may be harmed.
+func (s *site) findCapacityWithin(t *testing.T, cmd *exec.Cmd, truth, tolerance, harm float64) (f finding) {
 	t.Helper()
-	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	begin := time.Now()
+	before, begin := s.weights(t), time.Now()
 	c, code := s.run(t, cmd)
 	took := time.Since(begin)
+	if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
+		f.fail("weights %v before, %v after", before, after)
+	}
 	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if used > took/2 {
+		f.fail("wxops used %s of CPU in %s", used, took)
+	}
 	if code != 0 || c.Verdict != capacity.VerdictOK || !c.Capacity.Found {
-		wrong("exit %d, verdict %s: %s", code, c.Verdict, c.Reason)
-		return problems
+		f.miss("exit %d, verdict %s: %s", code, c.Verdict, c.Reason)
+		if code != 0 && code != 4 || c.Verdict == capacity.VerdictMetastable {
+			f.fail("a healthy service ended with exit %d, verdict %s", code, c.Verdict)
+		}
+		return f
 	}
 	tally, err := s.instances[0].Tally(begin, time.Now(), s.service.Bound)
 	if err != nil {
@@ -131,24 +206,24 @@ func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float6
 	t.Logf("capacity %.0f (%.0f to %.0f), truth %.0f: %+.1f %%; %.1f s; harm %.2f %% said, %.2f %% counted; peak %.2f; %.2f cores",
 		got, *c.Capacity.Low, *c.Capacity.High, truth, 100*(got/truth-1), took.Seconds(),
 		100*c.Test.ViolationRatio, 100*tally.Ratio(), c.Test.PeakPerSecond/truth, used.Seconds()/took.Seconds())
-	if math.Abs(got/truth-1) > tolerance {
-		wrong("capacity %.0f is %+.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
+	switch off := math.Abs(got/truth - 1); {
+	case off > 4*tolerance:
+		f.fail("capacity %.0f is %+.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
+	case off > tolerance:
+		f.miss("capacity %.0f is %+.1f %% from the truth %.0f", got, 100*(got/truth-1), truth)
 	}
 	if took > 25*time.Second {
-		wrong("it took %s", took)
+		f.miss("it took %s", took)
 	}
-	if tally.Ratio() > 0.01 {
-		wrong("%.2f %% of the requests of the instance missed the objective or failed", 100*tally.Ratio())
+	if tally.Ratio() > harm {
+		f.miss("%.2f %% of the requests of the instance missed the objective or failed", 100*tally.Ratio())
 	}
 	for _, peer := range s.instances[1:] {
-		if p, err := peer.Tally(begin, time.Now(), s.service.Bound); err != nil || p.Ratio() > 0.01 {
-			wrong("peer %s: %.2f %% missed the objective (%v)", peer.Name(), 100*p.Ratio(), err)
+		if p, err := peer.Tally(begin, time.Now(), s.service.Bound); err != nil || p.Ratio() > harm {
+			f.miss("peer %s: %.2f %% missed the objective (%v)", peer.Name(), 100*p.Ratio(), err)
 		}
 	}
-	if used > took/2 {
-		wrong("wxops used %s of CPU in %s", used, took)
-	}
-	return problems
+	return f
 }
 
 // TestShiftSaysHowFarItCouldGo caps the share below the knee: the verdict is
@@ -157,14 +232,30 @@ func TestShiftSaysHowFarItCouldGo(t *testing.T) {
 	service := liveService()
 	s := startSite(t, service, 100)
 	reach := 0.4 * service.Rate
-	measured(t, func() (problems []string) {
+	measured(t, func(int) (f finding) {
 		c, code := s.run(t, s.shift("--metrics", s.instances[0].MetricsURL(), "--max-share", "0.4"))
 		if code != 0 || c.Verdict != capacity.VerdictNoKnee || c.Capacity.Found || c.Capacity.PerSecond != nil {
-			return []string{fmt.Sprintf("exit %d, verdict %s, found %v: %s", code, c.Verdict, c.Capacity.Found, c.Reason)}
+			f.miss("exit %d, verdict %s, found %v: %s", code, c.Verdict, c.Capacity.Found, c.Reason)
+			return f
 		}
 		if low := c.Capacity.Low; low == nil || *low < 0.85*reach || *low > 1.15*reach {
-			problems = append(problems, fmt.Sprintf("lower bound %v, the reach was %.0f", low, reach))
+			f.miss("lower bound %v, the reach was %.0f", low, reach)
 		}
-		return problems
+		return f
+	})
+}
+
+// TestDemoRecognizesAMetastableService gives other services to each attempt.
+func TestDemoRecognizesAMetastableService(t *testing.T) {
+	s := &site{}
+	measured(t, func(n int) (f finding) {
+		cmd := exec.Command("wxops", "stress", "demo", "--metastable", "--plain", "-o", "json", "--seed", fmt.Sprint(n-1))
+		cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
+		c, code := s.run(t, cmd)
+		t.Logf("seed %d: %s, %.2f %% harmed: %s", n-1, c.Verdict, 100*c.Test.ViolationRatio, c.Reason)
+		if c.Verdict != capacity.VerdictMetastable || code != 1 || c.Capacity.Found || c.Capacity.PerSecond != nil {
+			f.miss("exit %d, verdict %s, capacity %v", code, c.Verdict, c.Capacity.PerSecond)
+		}
+		return f
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/internal/realpart"
 	"github.com/wxops/wxops/naming"
@@ -204,6 +206,7 @@ func TestShiftLeavesNoWeightBehind(t *testing.T) {
 			s.restored(t, base)
 			sendSignal(syscall.SIGCONT)(t, p)
 		}, 4},
+		{"panic", sendSignal(syscall.SIGUSR2), panicCode},
 		{"HAProxy restarts", func(t *testing.T, _ *os.Process) {
 			if err := s.proxy.Restart(t.Context()); err != nil {
 				t.Error(err)
@@ -218,6 +221,10 @@ func TestShiftLeavesNoWeightBehind(t *testing.T) {
 				out.Reset()
 				log.Reset()
 				cmd := s.shift("--metrics", gate.url)
+				if tc.code == panicCode {
+					cmd = exec.Command("wxops-panics", cmd.Args[1:]...)
+					cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+s.state)
+				}
 				cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 				cmd.Stdout, cmd.Stderr = &out, &log
 				if err := cmd.Start(); err != nil {
@@ -231,7 +238,7 @@ func TestShiftLeavesNoWeightBehind(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != tc.code {
 				t.Errorf("exit %d, want %d\n%s", code, tc.code, log.Bytes())
 			}
-			if tc.code >= 0 {
+			if tc.code >= 0 && tc.code != panicCode {
 				var c capacity.Curve
 				if _, err := doc.Read(&out, kindCurve, &c); err != nil {
 					t.Error(err)
@@ -240,6 +247,23 @@ func TestShiftLeavesNoWeightBehind(t *testing.T) {
 			t.Logf("base weights after %s", took.Round(time.Millisecond))
 		})
 	}
+}
+
+// panicCode is how Go ends a process that panics.
+const panicCode = 2
+
+func init() { programs["wxops-panics"] = panicking }
+
+// panicking is the program wxops-panics of the tests: wxops, with a goroutine
+// that breaks an invariant on SIGUSR2 (SIGUSR1 tells a watchdog of a death).
+func panicking() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGUSR2)
+	go func() {
+		<-told
+		panic("a broken invariant")
+	}()
+	os.Exit(cli.Main(newRoot))
 }
 
 func sendSignal(s syscall.Signal) func(*testing.T, *os.Process) {

@@ -24,10 +24,13 @@ const root = "../.."
 // so that coverage and the race detector see the commands.
 func TestMain(m *testing.M) {
 	demo.ServeProcess() // returns unless this is an instance of a live test
-	testscript.Main(m, map[string]func(){
-		"wxops":     func() { os.Exit(cli.Main(newRoot)) },
-		"rawserver": serveRaw,
-	})
+	testscript.Main(m, programs)
+}
+
+// programs are what the test binary is, by the name under which it is called.
+var programs = map[string]func(){
+	"wxops":     func() { os.Exit(cli.Main(newRoot)) },
+	"rawserver": serveRaw,
 }
 
 // TestScripts runs testdata/script/*.txtar. Each script has its own folder and
