@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // ErrNoFit is wrapped by every refusal of Fit; the text has the reason.
@@ -183,12 +185,13 @@ func fitResource(name string, limit float64, x, y []float64) Resource {
 	for i := range x {
 		residual[i] = y[i] - r.Line.Idle - r.Line.Slope*x[i]
 	}
-	se := hacError(x, residual)
-	r.Line.SlopeLow, r.Line.SlopeHigh = r.Line.Slope-1.96*se, r.Line.Slope+1.96*se
+	rho := memory(residual)
+	reach := student(float64(len(x))*(1-rho)/(1+rho)-2) * hacError(x, residual)
+	r.Line.SlopeLow, r.Line.SlopeHigh = r.Line.Slope-reach, r.Line.Slope+reach
 	r.Line.TheilSen, r.Line.Outliers = theilSen(x, y)
 	r.Line.CurvatureT = curvature(x, residual)
 	r.PerSecond = rateAt(limit, r.Line.Idle, r.Line.Slope)
-	r.Low, r.High = r.bootstrap(x, y)
+	r.Low, r.High = r.bootstrap(x, y, rho, reach)
 	return r
 }
 
@@ -196,9 +199,36 @@ func rateAt(limit, idle, slope float64) float64 {
 	return max((limit-idle)/slope, 0)
 }
 
+// memory is the correlation of neighbouring residuals in [0, 0.97], with the
+// bias of a short row taken out (Kendall, Biometrika 41, 1954).
+func memory(residual []float64) float64 {
+	n := len(residual)
+	both, all := 0.0, 0.0
+	for i, v := range residual {
+		all += v * v
+		if i > 0 {
+			both += v * residual[i-1]
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	r := both / all
+	return min(max(r+(1+3*r)/float64(n), 0), 0.97)
+}
+
+// student is the 97.5 % quantile of Student's t, with at least two degrees of
+// freedom.
+func student(freedom float64) float64 {
+	return distuv.StudentsT{Sigma: 1, Nu: max(freedom, 2)}.Quantile(0.975)
+}
+
 // hacError is the standard error of the slope under errors that depend on the
-// rate and on their neighbours: Newey and West with a Bartlett window of
-// floor(4*(n/100)^(2/9)) lags.
+// rate and on their neighbours: Newey and West with a Bartlett window, as wide
+// as the memory of the scores asks for (Andrews, Econometrica 59, 1991, table 1
+// and (6.4)), at least floor(4*(n/100)^(2/9)) lags. That is too narrow in short
+// histories, so the error of scores that are a first-order autoregression counts
+// where it is higher.
 func hacError(x, residual []float64) float64 {
 	n := len(x)
 	mean := stat.Mean(x, nil)
@@ -209,7 +239,9 @@ func hacError(x, residual []float64) float64 {
 		sxx += d * d
 		score[i] = d * residual[i]
 	}
-	lags := min(int(4*math.Pow(float64(n)/100, 2.0/9)), n-1)
+	rho := memory(score)
+	wide := 1.1447 * math.Cbrt(4*rho*rho/math.Pow(1-rho*rho, 2)*float64(n))
+	lags := min(max(int(4*math.Pow(float64(n)/100, 2.0/9)), int(wide)), n/3)
 	sum := 0.0
 	for k := 0; k <= lags; k++ {
 		g := 0.0
@@ -221,7 +253,8 @@ func hacError(x, residual []float64) float64 {
 		}
 		sum += g
 	}
-	return math.Sqrt(max(sum, 0)*float64(n)/float64(n-2)) / sxx
+	sum = max(sum, floats.Dot(score, score)*(1+rho)/(1-rho))
+	return math.Sqrt(sum*float64(n)/float64(n-2)) / sxx
 }
 
 // theilSen is the median slope over pairs, at most 20,000 of them, and the
@@ -298,14 +331,18 @@ func curvature(x, residual []float64) float64 {
 	return slope / se
 }
 
-// bootstrap resamples blocks of neighbouring windows, as long as the third root
-// of n, because neighbours are alike (Kuensch 1989).
-func (r Resource) bootstrap(x, y []float64) (low, high float64) {
+// bootstrap resamples blocks of neighbouring windows, because neighbours are
+// alike (Künsch 1989), of the length that is best for a memory of rho (Carlstein,
+// Annals of Statistics 14, 1986), at least the third root of n. Where the slopes of
+// the samples spread less than reach, their 95 % interval, says, as those of
+// short histories do, the interval is widened in proportion.
+func (r Resource) bootstrap(x, y []float64, rho, reach float64) (low, high float64) {
 	rng := rand.New(rand.NewPCG(6, 3))
 	n := len(x)
-	block := max(1, int(math.Cbrt(float64(n))+0.5))
+	long := math.Cbrt(float64(n)) * math.Pow(math.Sqrt(6)*rho/(1-rho*rho), 2.0/3)
+	block := min(max(1, int(math.Cbrt(float64(n))+0.5), int(long+0.5)), n/4)
 	bx, by := make([]float64, 0, n+block), make([]float64, 0, n+block)
-	var rates []float64
+	var rates, slopes []float64
 	for range bootRuns {
 		bx, by = bx[:0], by[:0]
 		for len(bx) < n {
@@ -316,12 +353,19 @@ func (r Resource) bootstrap(x, y []float64) (low, high float64) {
 		if v := rateAt(r.Limit, idle, slope); slope > 0 && !math.IsInf(v, 0) && !math.IsNaN(v) {
 			rates = append(rates, v)
 		}
+		slopes = append(slopes, slope)
 	}
 	if len(rates) < bootRuns/2 {
 		return 0, math.MaxFloat64
 	}
 	slices.Sort(rates)
-	return min(stat.Quantile(0.025, stat.Empirical, rates, nil), r.PerSecond), max(stat.Quantile(0.975, stat.Empirical, rates, nil), r.PerSecond)
+	wider := 1.0
+	if spread := 1.96 * stat.StdDev(slopes, nil); spread > 0 {
+		wider = max(1, reach/spread)
+	}
+	below := r.PerSecond - stat.Quantile(0.025, stat.Empirical, rates, nil)
+	above := stat.Quantile(0.975, stat.Empirical, rates, nil) - r.PerSecond
+	return max(r.PerSecond-wider*max(below, 0), 0), r.PerSecond + wider*max(above, 0)
 }
 
 // Distance says in words how far the second resource is behind the bottleneck.

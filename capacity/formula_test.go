@@ -77,6 +77,61 @@ func TestCeilingOfWaitInMD1(t *testing.T) {
 	near(t, "ceiling", got, rho, 0.006)
 }
 
+// The quantile of the wait in M/D/1 by Crommelin's sum (Tijms, A First Course in
+// Stochastic Models, 9.6.2): P(W <= t) = (1-rho) sum_j (lambda (j D - t))^j / j! *
+// exp(-lambda (j D - t)) over j up to t/D.
+func TestCeilingOfLongWaitInMD1(t *testing.T) {
+	const service = 0.01
+	tail := func(rho, at float64) float64 {
+		sum, lambda := 0.0, rho/service
+		for j := 0; float64(j)*service <= at; j++ {
+			x := lambda * (float64(j)*service - at)
+			term := math.Exp(-x)
+			for k := 1; k <= j; k++ {
+				term *= x / float64(k)
+			}
+			sum += term
+		}
+		return 1 - (1-rho)*sum
+	}
+	for _, at := range []float64{0.02, 0.035, 0.05} {
+		lo, hi := 0.01, 0.99
+		for hi-lo > 1e-6 {
+			if mid := (lo + hi) / 2; tail(mid, at) <= 0.01 {
+				lo = mid
+			} else {
+				hi = mid
+			}
+		}
+		got, err := Ceiling(Station{Servers: 1, Service: service}, []Goal{{0.99, at, true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "ceiling", got, lo, 0.02*lo)
+	}
+}
+
+// M/M/c by brute force: the chain of the number in the system, cut off where it
+// is empty of probability, gives the wait that Erlang's C gives.
+func TestCeilingOfMeanWaitInMMc(t *testing.T) {
+	for _, servers := range []int{1, 3, 8, 32} {
+		const rho, service = 0.7, 0.01
+		p, sum, waiting := 1.0, 0.0, 0.0
+		for n := range 4000 {
+			sum += p
+			waiting += p * float64(max(n-servers, 0))
+			p *= rho * float64(servers) / float64(min(n+1, servers))
+		}
+		lambda := rho * float64(servers) / service
+		wait := waiting / sum / lambda // Little
+		got, err := Ceiling(Station{Servers: servers, Service: service, ServiceCV: 1}, []Goal{{math.NaN(), wait, true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "ceiling", got, rho, 0.001)
+	}
+}
+
 // The simulation and the closed form must agree where both can answer.
 func TestSimulationAgreesWithErlang(t *testing.T) {
 	for _, servers := range []int{1, 2, 8} {
@@ -183,41 +238,76 @@ func TestSizeRefuses(t *testing.T) {
 	}
 }
 
-// Every mix of a small catalogue is tried by brute force.
+// Every mix of a small catalogue is tried by brute force: the cheapest, the next
+// one that has no machine too many, and the cheapest of one type.
 func TestChooseFindsTheCheapestMix(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
-		machines := make([]Machine, 3)
+	for run := range 400 {
+		machines := make([]Machine, 1+rng.IntN(4))
 		for i := range machines {
 			machines[i] = Machine{Name: "m", Price: 0.5 + rng.Float64(), PerSecond: 50 + 200*rng.Float64(), Most: rng.IntN(3) * 4}
 		}
-		need := rng.Float64() * 1500
-		got, err := Choose(machines, need)
-		best, second := math.Inf(1), math.Inf(1)
-		limit := func(i int) int {
-			n := max(1, ceil(need/machines[i].PerSecond))
-			if machines[i].Most > 0 {
-				n = min(n, machines[i].Most)
-			}
-			return n
+		need := rng.Float64() * 900
+		if run%50 == 0 {
+			need = 0
 		}
-		for a := range limit(0) + 1 {
-			for b := range limit(1) + 1 {
-				for c := range limit(2) + 1 {
-					have := float64(a)*machines[0].PerSecond + float64(b)*machines[1].PerSecond + float64(c)*machines[2].PerSecond
-					if have < need-1e-9 || a+b+c == 0 {
-						continue
-					}
-					price := float64(a)*machines[0].Price + float64(b)*machines[1].Price + float64(c)*machines[2].Price
-					best, second = min(best, price), min(second, max(best, price))
+		got, err := Choose(machines, need)
+		best, second, single := math.Inf(1), math.Inf(1), math.Inf(1)
+		counts := make([]int, len(machines))
+		var try func(i int)
+		try = func(i int) {
+			if i < len(machines) {
+				most := max(1, ceil(need/machines[i].PerSecond))
+				if machines[i].Most > 0 {
+					most = min(most, machines[i].Most)
+				}
+				for n := range most + 1 {
+					counts[i] = n
+					try(i + 1)
+				}
+				counts[i] = 0
+				return
+			}
+			have, price, all, types := 0.0, 0.0, 0, 0
+			for k, n := range counts {
+				have += float64(n) * machines[k].PerSecond
+				price += float64(n) * machines[k].Price
+				all += n
+				types += min(n, 1)
+			}
+			if all == 0 || have < need-1e-9 {
+				return
+			}
+			for k, n := range counts {
+				if n > 0 && all > 1 && have-machines[k].PerSecond >= need-1e-9 {
+					return // a machine too many
 				}
 			}
+			best, second = min(best, price), min(second, max(best, price))
+			if types == 1 {
+				single = min(single, price)
+			}
 		}
+		try(0)
 		if math.IsInf(best, 1) != errors.Is(err, ErrNotEnough) {
 			t.Fatalf("best %v, error %v", best, err)
 		}
-		if err == nil && math.Abs(got.Best.Price-best) > 1e-9 {
-			t.Fatalf("%+v for %v: price %v, want %v", machines, need, got.Best.Price, best)
+		if err != nil {
+			continue
+		}
+		priceOf := func(m *Mix) float64 {
+			if m == nil {
+				return math.Inf(1)
+			}
+			return m.Price
+		}
+		for what, pair := range map[string][2]float64{"best": {got.Best.Price, best}, "second": {priceOf(got.Second), second}, "single": {priceOf(got.Single), single}} {
+			if pair[0] != pair[1] && !(math.Abs(pair[0]-pair[1]) <= 1e-9) {
+				t.Fatalf("%+v for %v: the %s costs %v, want %v", machines, need, what, pair[0], pair[1])
+			}
+		}
+		if !got.Proven || got.Best.PerSecond < need-1e-9 {
+			t.Fatalf("%+v for %v: %+v", machines, need, got)
 		}
 	}
 }

@@ -26,7 +26,7 @@ type Mix struct {
 // A Choice is the answer of Choose.
 type Choice struct {
 	Best   Mix
-	Second *Mix // the next cheaper combination; nil: there is none
+	Second *Mix // the next cheaper mix without a machine too many; nil: there is none
 	Single *Mix // the cheapest fleet of one type; nil: no type reaches alone
 	Proven bool // false: the search was cut off, Best may not be the cheapest
 }
@@ -63,7 +63,7 @@ func Choose(machines []Machine, required float64) (Choice, error) {
 			return Choice{}, fmt.Errorf("%w: more than %d of %s", ErrRange, maxInstances, m.Name)
 		}
 	}
-	s := search{machines: machines, left: searchNodes}
+	s := search{machines: machines, required: required, left: searchNodes}
 	for i := range machines {
 		s.order = append(s.order, i)
 	}
@@ -96,6 +96,7 @@ func Choose(machines []Machine, required float64) (Choice, error) {
 
 type search struct {
 	machines []Machine
+	required float64
 	order    []int
 	counts   []int
 	found    []Mix // at most two, cheapest first
@@ -146,6 +147,11 @@ func (s *search) keep(price float64) {
 	mix := Mix{Counts: slices.Clone(s.counts), Price: price}
 	for i, n := range mix.Counts {
 		mix.PerSecond += float64(n) * s.machines[i].PerSecond
+	}
+	for i, n := range mix.Counts { // a mix that can spare a machine is no choice
+		if n > 0 && mix.PerSecond-s.machines[i].PerSecond >= s.required-1e-9 && mix.PerSecond > s.machines[i].PerSecond {
+			return
+		}
 	}
 	s.found = append(s.found, mix)
 	sort.SliceStable(s.found, func(a, b int) bool { return s.found[a].Price < s.found[b].Price })
