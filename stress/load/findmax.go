@@ -368,15 +368,20 @@ func (s *search) stay(ctx context.Context) error {
 	o := s.o
 	rest := s.rest()
 	o.Stages, o.Requests, o.Every, o.OnInterval = Constant(s.seeker.rate, rest), 0, readTime, s.read
-	o.Connections = min(max(o.Connections, int(2*s.idle+2*s.rehearsal.saturation*s.seeker.bound())), 2048, s.mostConnections())
+	// Twice as many connections as the service has workers keep all of them busy
+	// while requests wait. What waits beyond waits here, as long as it would
+	// there: a service with a thread for each connection slows down under many.
+	o.Connections = min(max(o.Connections, int(2*s.idle)), s.mostConnections())
 	if o.MaxConnections == 0 {
-		o.MaxConnections = min(max(1024, 4*o.Connections), s.mostConnections())
+		o.MaxConnections = min(4*o.Connections, s.mostConnections())
 	}
 	var err error
 	if s.generator, err = Start(ctx, o); err != nil {
 		return err
 	}
 	close(s.ready)
+	limit := time.AfterFunc(rest, s.generator.Stop) // what still waits then is not waited for
+	defer limit.Stop()
 	r := s.generator.Wait()
 	s.count(r)
 	if s.fault == "" {

@@ -19,8 +19,9 @@ type limit struct {
 
 // A stay is what was seen in a window at one rate.
 type stay struct {
-	rate, seconds, ended float64
-	missed               []float64
+	rate, seconds  float64
+	ended, replied float64
+	missed         []float64
 }
 
 // A seeker finds the rate at which the share of requests that miss the
@@ -47,6 +48,7 @@ type seeker struct {
 	still, unseen  float64 // seconds without an answer, answers due meanwhile
 	open           float64 // of the last reading
 	broken         bool    // the window holds a pause
+	deepest        float64 // throughput of the last window if the queue grew without end in it, else 0
 	stays          []stay
 	pauses, agreed int
 	best           seekEstimate
@@ -133,6 +135,7 @@ func (s *seeker) read(r reading) (complete bool) {
 	case seekMeasuring:
 		s.now.seconds += r.seconds
 		s.now.ended += r.ended
+		s.now.replied += r.replied
 		for i, m := range r.missed {
 			s.now.missed[i] += m
 		}
@@ -198,6 +201,11 @@ func (s *seeker) close(deep bool, open float64) {
 		s.now.ended += open
 	}
 	s.stays = append(s.stays, s.now)
+	if deep {
+		s.collapsed(s.now.replied / s.now.seconds)
+	} else {
+		s.deepest = 0
+	}
 	s.estimate()
 	s.choose()
 	if deep {
@@ -206,6 +214,20 @@ func (s *seeker) close(deep bool, open float64) {
 	}
 	s.rate = s.want
 	s.begin()
+}
+
+// collapsed takes note of the throughput of a window in which the queue grew
+// and grew: that is all that the service carries. Two such windows in a row, far
+// below what was expected of it, which few connections had shown, are believed more,
+// and the search begins anew.
+func (s *seeker) collapsed(throughput float64) {
+	last := s.deepest
+	s.deepest = throughput
+	if most := max(last, throughput); last > 0 && most < 0.8*s.saturation {
+		s.saturation = most
+		s.prior = seekEstimate{at: math.Log(0.9 * most), deviation: 0.2, slope: 15}
+		s.best = s.prior
+	}
 }
 
 // done says whether more windows would change little.

@@ -16,6 +16,7 @@ type law struct {
 	draw    func(*rand.Rand) float64
 	queue   int     // requests that may wait
 	extra   float64 // seconds that an answer takes without occupying a worker
+	slower  float64 // than few requests at a time have shown; 0: as fast
 	poisson bool
 	bound   float64
 	truth   float64 // requests per second: in closed form, or by brute force on 3,000,000 requests
@@ -159,6 +160,9 @@ func seek(l law, seed uint64, seconds float64, pauses [][2]float64) *seeker {
 	for range n {
 		total += l.draw(arrivals) / float64(n)
 	}
+	if l.slower > 0 {
+		sv.mean *= l.slower
+	}
 	rh.saturation, rh.chance = saturation/total, math.Sqrt(scv(rh.alone)/float64(n))
 	s := newSeeker([]limit{{0.01, l.bound}, {0.001, 0}}, rh.expect(limit{0.01, l.bound}), rh.saturation, idle, math.Inf(1))
 	var under byEnd
@@ -295,6 +299,20 @@ func TestSeekBearsPauses(t *testing.T) {
 		s := seek(l, seed, 40, pauses)
 		if got := math.Exp(s.best.at); math.Abs(got/l.truth-1) > 0.06 || s.pauses < 3 {
 			t.Errorf("%.0f/s after %d windows and %d pauses of %d, true are %.0f/s", got, len(s.stays), s.pauses, len(pauses), l.truth)
+		}
+	}
+}
+
+// A service that slows down under many connections carries a third of what few
+// have shown, so that what is expected of it is worth nothing.
+func TestSeekBearsAServiceThatIsSlowerThanExpected(t *testing.T) {
+	l := laws[0]
+	l.slower, l.bound = 3, 0.15
+	truth := mmk(l.workers, l.mean*l.slower, l.bound)
+	for seed := range uint64(3) {
+		s := seek(l, seed, 40, nil)
+		if got := math.Exp(s.best.at); math.Abs(got/truth-1) > 0.15 {
+			t.Errorf("seed %d: %.0f/s ± %.0f %% after %d windows, true are %.0f/s", seed, got, 196*s.best.deviation, len(s.stays), truth)
 		}
 	}
 }
