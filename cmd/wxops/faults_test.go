@@ -177,6 +177,23 @@ func TestFaultMatrix(t *testing.T) {
 	})
 }
 
+// A name server that takes long to answer delays the start; no response time
+// and no request is the worse for it.
+func TestASlowNameServerDelaysTheStartOnly(t *testing.T) {
+	namespace(t)
+	begin := time.Now()
+	d, _, log := loaded(t, exec.Command("unshare", "-n", "-m", "sh", "-c", `ip link set lo up && echo nameserver 127.0.0.1 >"$0/r" && mount --bind "$0/r" /etc/resolv.conf &&
+		mkfifo "$0/in" "$0/in2" && { rawserver 127.0.0.1:53 'names slowly' <"$0/in" >"$0/out" & rawserver 127.0.0.1:8099 'takes 10' <"$0/in2" >"$0/out2" & } && exec 3>"$0/in" 4>"$0/in2" &&
+		until grep -q listening "$0/out" && grep -q listening "$0/out2"; do :; done &&
+		wxops stress load http://shop.example:8099/ -r 100 -d 400ms -o json`, t.TempDir()))
+	if d.Status["204"] != 40 || *d.Response.P50 >= slowName.Seconds()/2 {
+		t.Errorf("status %v, errors %v, median response %v s\n%s", d.Status, d.Errors, *d.Response.P50, log)
+	}
+	if took := time.Since(begin); took < slowName {
+		t.Errorf("it took %v, the name server alone %v", took, slowName)
+	}
+}
+
 // namespace needs the right to make namespaces of network and mounts.
 func namespace(t *testing.T) {
 	t.Helper()

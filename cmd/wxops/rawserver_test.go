@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // manners are what servers do with a request.
@@ -58,21 +60,53 @@ func serve(l net.Listener, manner string) {
 }
 
 // serveRaw is the command "rawserver ADDRESS MANNER" of the tests. It prints a
-// line when it listens, also on UDP, where it says nothing, and ends with its
-// standard input.
+// line when it listens, also on UDP, and ends with its standard input. On UDP it
+// says nothing, or, with the manner "names slowly", answers as a name server.
 func serveRaw() {
 	l, err := net.Listen("tcp", os.Args[1])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	silent, err := net.ListenPacket("udp", os.Args[1])
+	datagrams, err := net.ListenPacket("udp", os.Args[1])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	defer silent.Close()
+	defer datagrams.Close()
 	fmt.Println("listening")
-	go serve(l, os.Args[2])
+	if os.Args[2] == "names slowly" {
+		go serveNames(datagrams)
+	} else {
+		go serve(l, os.Args[2])
+	}
 	_, _ = io.Copy(io.Discard, os.Stdin) // any end is the end
+}
+
+// slowName is how long the name server takes for an answer.
+const slowName = 600 * time.Millisecond
+
+// serveNames answers that every name has the address 127.0.0.1 and no other.
+func serveNames(c net.PacketConn) {
+	for b := make([]byte, 512); ; {
+		n, from, err := c.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		var m dnsmessage.Message
+		if m.Unpack(b[:n]) != nil || len(m.Questions) == 0 {
+			continue
+		}
+		q := m.Questions[0]
+		m = dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: []dnsmessage.Question{q}}
+		if q.Type == dnsmessage.TypeA {
+			m.Answers = []dnsmessage.Resource{{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
+				Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
+			}}
+		}
+		if answer, err := m.Pack(); err == nil {
+			time.AfterFunc(slowName, func() { _, _ = c.WriteTo(answer, from) })
+		}
+	}
 }

@@ -168,18 +168,28 @@ func figures(all []reported) []chart.Figure {
 					x.X, x.Y = append(x.X, one), append(x.Y, float64(h.ValueAtPercentile(100*(1-1/one)))/1e9)
 				}
 			}
+			for _, rule := range p99Rules(r.Load) {
+				if !slices.Contains(timeline.Rules, rule) {
+					timeline.Rules = append(timeline.Rules, rule)
+				}
+			}
 			timeline.Series, spectrum.Series, rates.Series = append(timeline.Series, t), append(spectrum.Series, x), append(rates.Series, y)
 		}
 		if c := r.Curve; c != nil {
 			f := chart.Figure{Title: "Curve of " + r.Name, About: "The 99 % quantile of the response time against the throughput.", X: chart.Axis{Label: "throughput", Unit: "req/s"}, Y: chart.Axis{Label: "p99", Unit: "s"}}
 			points := chart.Series{Name: "windows", Style: chart.Scatter}
+			top := 0.0
 			for _, p := range c.Points {
 				points.X, points.Y = append(points.X, p.Throughput), append(points.Y, value(p.P99))
+				if p.P99 != nil {
+					top = max(top, *p.P99)
+				}
 			}
 			f.Series = append(f.Series, points)
 			if o, err := capacity.ParseObjective(c.SLO); err == nil {
 				if term, ok := o.Latency(); ok {
 					f.Rules = append(f.Rules, chart.Rule{Name: term.String(), Value: term.Bound})
+					f.Y.Max = 1.15 * max(top, term.Bound) // room for the name of the rule
 				}
 			}
 			if k := c.Capacity; k.Found && k.PerSecond != nil && k.Low != nil && k.High != nil {
@@ -192,6 +202,22 @@ func figures(all []reported) []chart.Figure {
 		out = append(out, timeline, spectrum, rates)
 	}
 	return out
+}
+
+// p99Rules are the thresholds that the time line of the p99 can show.
+func p99Rules(d *load.Document) (rules []chart.Rule) {
+	for _, t := range d.Thresholds {
+		o, err := capacity.ParseObjective(t.Text)
+		if err != nil {
+			continue
+		}
+		for _, term := range o.Terms {
+			if term.Metric == "p99" {
+				rules = append(rules, chart.Rule{Name: term.String(), Value: term.Bound})
+			}
+		}
+	}
+	return rules
 }
 
 // thin keeps a page small: at most 300 intervals, of each group the slowest.
@@ -226,7 +252,7 @@ var page = template.Must(template.New("report").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>wxops stress report</title><style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
-pre{background:#f4f4f4;padding:.8rem;overflow-x:auto}h2{margin-top:2rem}svg{max-width:100%;height:auto}
+pre{background:#f4f4f4;padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}h2{margin-top:2rem}svg{max-width:100%;height:auto}
 .no{color:#a00000;font-weight:bold}.yes{color:#006000;font-weight:bold}
 </style></head><body><h1>wxops stress report</h1>
 {{range .Runs}}<h2>{{.Title}}</h2><p>{{.Created}} <span class="{{if .Good}}yes{{else}}no{{end}}">verdict: {{.Verdict}}</span></p><pre>{{.Text}}</pre>
@@ -292,16 +318,18 @@ type junitSuite struct {
 	Name     string      `xml:"name,attr"`
 	Tests    int         `xml:"tests,attr"`
 	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
 	Cases    []junitCase `xml:"testcase"`
 }
 
 type junitCase struct {
 	Class   string        `xml:"classname,attr"`
 	Name    string        `xml:"name,attr"`
-	Failure *junitFailure `xml:"failure,omitempty"`
+	Failure *junitMessage `xml:"failure,omitempty"`
+	Skipped *junitMessage `xml:"skipped,omitempty"`
 }
 
-type junitFailure struct {
+type junitMessage struct {
 	Message string `xml:"message,attr"`
 }
 
@@ -312,7 +340,7 @@ func writeJUnit(w io.Writer, all []reported) error {
 		add := func(name, failure string) {
 			c := junitCase{Class: "wxops.stress", Name: name}
 			if failure != "" {
-				c.Failure = &junitFailure{failure}
+				c.Failure = &junitMessage{failure}
 				suite.Failures++
 			}
 			suite.Cases = append(suite.Cases, c)
@@ -334,7 +362,12 @@ func writeJUnit(w io.Writer, all []reported) error {
 			add("capacity with "+r.Curve.SLO, unless(r.Curve.Verdict == capacity.VerdictOK, fmt.Sprintf("%s: %s", r.Curve.Verdict, r.Curve.Reason)))
 		default:
 			for _, m := range r.Gate.Metrics {
-				add(m.Name, unless(m.Verdict != stress.GateRegression, fmt.Sprintf("%+.1f %%", 100*m.Effect)))
+				change := fmt.Sprintf("%+.1f %%", 100*m.Effect)
+				add(m.Name, unless(m.Verdict != stress.GateRegression, change))
+				if m.Verdict == stress.GateUndecided {
+					suite.Cases[len(suite.Cases)-1].Skipped = &junitMessage{"undecided: " + change}
+					suite.Skipped++
+				}
 			}
 		}
 		out.Suites = append(out.Suites, suite)
