@@ -72,6 +72,7 @@ func (f *loadFlags) add(cmd *cobra.Command) {
 	fl.BoolVar(&f.portable, "portable", false, "use the portable engine")
 	fl.IntVar(&f.workers, "workers", 0, "threads that send (default: as many as the rate needs)")
 	fl.StringVarP(&f.targets, "targets", "T", "", "file of requests in a format of vegeta, instead of the URL's path")
+	fl.StringVar(&f.out, "out", "", "also write the document to this file")
 	fl.StringVar(&f.hlog, "hlog", "", "write the histogram of each interval to this .hlog file")
 	fl.BoolVar(&f.production, "production", false, "the URL is in production: needs --tag, --threshold, --max-rate")
 	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
@@ -120,7 +121,6 @@ document is printed in each case.`,
 	fl := cmd.Flags()
 	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (60s)")
 	fl.StringVar(&f.slo, "slo", "", "objective of --find-max, as 'p99<50ms,errors<0.1%'")
-	fl.StringVar(&f.out, "out", "", "also write the document to this file")
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
 	return cmd
 }
@@ -378,7 +378,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	if load.IsDNS(err) && ctx.Err() == nil {
 		d := load.Unresolved(o, err).Report(terms)
 		d.Tag = f.tag
-		if err := printLoad(s.Out, out, warnings, &d); err != nil {
+		if err := f.printLoad(s.Out, out, warnings, &d); err != nil {
 			return err
 		}
 	}
@@ -411,7 +411,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	if missed := guard.reason(); missed != "" {
 		d.Verdict, d.Reason = load.VerdictGuard, "the guard "+missed+" ended the run"
 	}
-	if err := printLoad(s.Out, out, warnings, &d); err != nil {
+	if err := f.printLoad(s.Out, out, warnings, &d); err != nil {
 		return err
 	}
 	switch {
@@ -452,10 +452,16 @@ func nothingSent(cause error, o load.Options) error {
 	return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(cause).WithHint("%s", hint)
 }
 
-func printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {
+// printLoad prints the document and writes it to --out.
+func (f *loadFlags) printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {
 	b, err := doc.Marshal(kindLoad, toolVersion(), time.Now(), nil, warnings, *d)
 	if err != nil {
 		return err
+	}
+	if f.out != "" {
+		if err := cli.WriteFile(f.out, b); err != nil {
+			return cli.Failf("%s", err)
+		}
 	}
 	if out.Format == "ndjson" {
 		if b, err = cli.Compact(b); err != nil {
