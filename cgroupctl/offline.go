@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path"
 	"slices"
@@ -70,14 +71,21 @@ func (t *Tree) leaseText() (string, error) {
 	}
 	h, _ := t.host.hierarchy("cpu")
 	folder := t.folder(h, t.spec.Offline.Name)
-	if st, _, err := t.state(folder); err != nil || st != ours {
-		return "", err
-	}
-	text, err := t.host.FS.Attr(folder, t.host.attr+leaseSuffix)
-	if errors.Is(err, errNoAttr) {
+	st, _, err := t.state(folder)
+	if err == nil && st != ours {
 		return "", nil
 	}
-	return text, err
+	text := ""
+	if err == nil {
+		text, err = t.host.FS.Attr(folder, t.host.attr+leaseSuffix)
+	}
+	if errors.Is(err, errNoAttr) || errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", t.denied("look at "+folder, folder, err)
+	}
+	return text, nil
 }
 
 // standing is what the offline slice gets in hierarchy h while no controller
@@ -400,7 +408,7 @@ type OfflineStatus struct {
 	Until        *time.Time `json:"until,omitempty" doc:"when another window begins"`
 	AdmitsJobs   bool       `json:"admits_jobs"`
 	AdmitsFrom   *time.Time `json:"admits_from,omitempty" doc:"when a job may begin next; absent while one may now"`
-	Controller   string     `json:"controller" doc:"running, gone (its lease has lapsed) or none"`
+	Controller   string     `json:"controller" doc:"running, gone (its lease has lapsed), none, or hidden from a user who is not root"`
 	PID          int        `json:"pid,omitempty" doc:"of the controller"`
 	LimitCores   float64    `json:"limit_cores" doc:"hard limit; 0 for none"`
 	CPUSeconds   float64    `json:"cpu_seconds"`
@@ -430,6 +438,9 @@ func (t *Tree) OfflineStatus() (*OfflineStatus, error) {
 	text, err := t.leaseText()
 	if err != nil {
 		return nil, err
+	}
+	if text == "" && t.host.units != nil && t.host.attr == ownerAttrRootless {
+		s.Controller = "hidden"
 	}
 	if text != "" {
 		s.Controller = "running"

@@ -413,6 +413,9 @@ func (t *Tree) denied(what, folder string, err error) *Error {
 	e := refuse("%s", what).because(err)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
+		if t.host.units != nil {
+			return e.hint("run as root: nobody else may change systemd's units")
+		}
 		for _, h := range t.host.Hierarchies {
 			if folder == h.Path || strings.HasPrefix(folder, h.Path+"/") {
 				return e.hint("run as root, or have %s delegated to this user (chown the folder and its cgroup.* files)", h.Path)
@@ -423,6 +426,8 @@ func (t *Tree) denied(what, folder string, err error) *Error {
 		return e.hint("the control groups are mounted read-only; remount with rw, or run outside of the container")
 	case isUnsupported(err):
 		return e.hint("before Linux 5.7 control groups keep no mark of a user who is not root; run as root")
+	case t.host.attr == ownerAttrRootless:
+		return e.hint("run as root")
 	}
 	return e
 }

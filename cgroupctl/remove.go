@@ -153,10 +153,13 @@ func (t *Tree) marked() ([]string, error) {
 		for _, h := range t.host.Hierarchies {
 			folder := t.folder(h, n)
 			st, _, err := t.state(folder)
-			if err == nil && st == unseen {
+			if err != nil {
+				return nil, t.denied("look at "+folder, folder, err)
+			}
+			if st == unseen {
 				return nil, stranger(folder, st)
 			}
-			if err == nil && (st == ours || st == unfinished) {
+			if st == ours || st == unfinished {
 				out = append(out, n)
 				break
 			}

@@ -19,6 +19,7 @@ type fakeSystemd struct {
 	m     *memFS
 	texts map[string]string // unit -> description
 	own   bool              // the change under way is systemd's
+	deaf  error             // answer to every question
 	// delegated are the folders of scopes below which others may write.
 	delegated []string
 	strange   []string
@@ -63,7 +64,7 @@ func (f *fakeSystemd) at(unit string) string {
 	return "/cg/" + parent + ".slice/" + unit
 }
 
-func (f *fakeSystemd) Description(unit string) (string, error) { return f.texts[unit], nil }
+func (f *fakeSystemd) Description(unit string) (string, error) { return f.texts[unit], f.deaf }
 
 func (f *fakeSystemd) Slice(unit, description string) error {
 	return f.act(func() error {
@@ -350,6 +351,47 @@ func TestUnderSystemdAnothersUnitIsLeftAlone(t *testing.T) {
 	}
 	if _, err := Open(tree.host, spec); err == nil || !strings.Contains(err.Error(), "no property of a systemd unit") {
 		t.Errorf("a partition under systemd: %v", err)
+	}
+}
+
+// Where systemd does not answer, as to a user that its bus does not know, that is
+// what every verb says; none takes it for a machine without slices.
+func TestUnderSystemdSilenceIsNoAnswer(t *testing.T) {
+	m := newMemFS(2)
+	f := newFakeSystemd(m)
+	tree := systemdTree(t, m, f, memSpec)
+	apply(t, tree)
+	f.deaf = errors.New("reach systemd: EOF")
+	m.writes = nil
+	tree.host.attr = ownerAttrRootless
+	ctx := context.Background()
+	for name, call := range map[string]func() error{
+		"plan":   func() error { _, err := tree.Plan(); return err },
+		"apply":  func() error { _, err := tree.Apply(ctx, ApplyOptions{}); return err },
+		"ls":     func() error { _, err := tree.Usage(); return err },
+		"drift":  func() error { _, err := tree.Drift(); return err },
+		"rm":     func() error { _, err := tree.Remove(ctx, nil, RemoveOptions{}); return err },
+		"gc":     func() error { _, err := tree.Collect(ctx); return err },
+		"status": func() error { _, err := tree.OfflineStatus(); return err },
+	} {
+		var e *Error
+		if err := call(); !errors.As(err, &e) || !strings.Contains(err.Error(), "reach systemd: EOF") || e.Hint != "run as root" || len(m.writes) != 0 {
+			t.Errorf("%s: %v, wrote %v", name, err, m.writes)
+		}
+	}
+	// A user whom it answers sees all but the lease, which is an attribute of root.
+	f.deaf = nil
+	if s, err := tree.OfflineStatus(); err != nil || s.Controller != "hidden" {
+		t.Errorf("status for a user: %+v, %v", s, err)
+	}
+	// A unit that is gone is to be started again, and no error.
+	tree.host.attr = ownerAttr
+	if err := m.Rmdir("/cg/wxops.slice/wxops-offline.slice"); err != nil {
+		t.Fatal(err)
+	}
+	delete(f.texts, "wxops-offline.slice")
+	if p, err := tree.Plan(); err != nil || len(p.Changes) == 0 || p.Changes[0].Op != OpStart {
+		t.Errorf("plan of a unit that is gone: %+v, %v", p, err)
 	}
 }
 

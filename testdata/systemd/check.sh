@@ -64,6 +64,8 @@ if [ $units = yes ]; then
 	is "the service's process is in a scope of the slice" "0::/wxops.slice/wxops-web.slice" cut -d/ -f1-3 "/proc/$main/cgroup"
 	is "offline work is idle" 1 cat $slice/wxops-offline.slice/cpu.idle
 	ok "no folder beside systemd's" 1 test -d /sys/fs/cgroup/wxops
+	ok "a user sees the same" 0 setpriv --reuid nobody --clear-groups wxops slice plan -f $f
+	ok "and may change nothing" 3 setpriv --reuid nobody --clear-groups wxops slice rm -f $f data-base
 	systemctl set-property --runtime wxops-web.slice MemoryMax=1G
 	ok "drift names a limit that set-property changed" 0 sh -c "wxops slice drift -f $f | grep -q memory.max"
 	ok "apply sets it again" 0 wxops slice apply -f $f
