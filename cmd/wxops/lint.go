@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -100,7 +101,7 @@ func (f *lintFlags) addSourceFlags(cmd *cobra.Command) {
 	fl.Int64Var(&f.maxParse, "max-parse", 4<<20, "bytes; longer files are compared by bytes only")
 	fl.StringVar(&f.config, "config", "", "configuration file (default: the nearest "+lint.ConfigName+")")
 	fl.StringVar(&f.cache, "cache", "", "directory of the cache, or off (default: the user's cache directory)")
-	fl.StringArrayVar(&f.git, "git", nil, "read this git revision instead of files; several are compared as environments")
+	fl.StringArrayVar(&f.git, "git", nil, "read this git revision instead of files; several, or A..B, are compared as environments")
 	fl.StringVar(&f.manifests, "manifests", "", "directory of manifests of hosts, or - for standard input")
 }
 
@@ -234,7 +235,10 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 	}
 	if f.since != "" {
 		if o.Changed, err = lint.Changed(ctx, configStart(path), f.since); err != nil {
-			return cli.Usagef("--since %s", f.since).WithCause(err).WithHint("give a revision that git knows, as --since origin/main")
+			if errors.Is(err, exec.ErrNotFound) {
+				return cli.Failf("--since needs the program git").WithCause(err).WithHint("install git, or lint everything: wxops lint-config %s", path)
+			}
+			return cli.Usagef("--since %s", f.since).WithCause(err).WithHint("give a directory with a checkout and a revision that git knows, as --since origin/main")
 		}
 		if len(o.Changed) == 0 {
 			fmt.Fprintf(s.Err, "nothing below %s changed since %s\n", path, f.since)
@@ -291,6 +295,10 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 
 func lintError(path string, err error) error {
 	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return cli.Failf("--git needs the program git").WithCause(err).WithHint("install git, or send what it archives: git archive REVISION | wxops lint-config -")
+	case errors.Is(err, lint.ErrGit):
+		return cli.Usagef("read %q from git", path).WithCause(err).WithHint("give a directory of a repository and revisions that git knows, as --git main or --git main..release")
 	case errors.Is(err, os.ErrNotExist):
 		return cli.Usagef("read %q", path).WithCause(err).WithHint("give the directory that holds the configuration")
 	case errors.Is(err, os.ErrPermission):

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -15,14 +16,21 @@ import (
 )
 
 // gitSource reads commits through the git binary, which every machine with a
-// repository has; a library for it would add half of this program's size.
+// repository has and which reads whatever git wrote: worktrees, alternates,
+// partial clones, SHA-256. A library would add several MiB to every user's
+// program and read less. Equal blob ids are read once.
 type gitSource struct {
 	dir  string
 	revs []string
 }
 
+// ErrGit says that git could not do what was asked; it also is exec.ErrNotFound
+// where there is no git.
+var ErrGit = errors.New("git")
+
 // Git is the directory dir of a repository as it is in a commit or branch,
-// without a checkout. Several revisions are compared as environments.
+// without a checkout. Several revisions are compared as environments, and
+// "A..B" is both, where nothing stands for HEAD.
 func Git(dir string, revs ...string) Source { return gitSource{dir, revs} }
 
 // runGit returns the output of a git command in dir.
@@ -32,11 +40,27 @@ func runGit(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		text, _, _ := strings.Cut(strings.TrimSpace(errs.String()), "\n")
-		if text == "" {
-			text = err.Error()
+		if text, _, _ := strings.Cut(strings.TrimSpace(errs.String()), "\n"); text != "" {
+			err = errors.New(text)
 		}
-		return nil, fmt.Errorf("git %s: %s", args[0], text)
+		return nil, fmt.Errorf("%w %s: %w", ErrGit, args[0], err)
+	}
+	return out, nil
+}
+
+// revisions takes ranges apart.
+func revisions(list []string) ([]string, error) {
+	var out []string
+	for _, r := range list {
+		from, to, both := strings.Cut(r, "..")
+		switch {
+		case strings.HasPrefix(r, "-"), strings.HasPrefix(to, "."):
+			return nil, fmt.Errorf("%w: %q is no revision and no range A..B", ErrGit, r)
+		case both:
+			out = append(out, cmpOr(from, "HEAD"), cmpOr(to, "HEAD"))
+		default:
+			out = append(out, r)
+		}
 	}
 	return out, nil
 }
@@ -45,7 +69,7 @@ func runGit(ctx context.Context, dir string, args ...string) ([]byte, error) {
 // dir, untracked files included.
 func Changed(ctx context.Context, dir, rev string) (map[string]bool, error) {
 	if strings.HasPrefix(rev, "-") {
-		return nil, fmt.Errorf("%q is no revision", rev)
+		return nil, fmt.Errorf("%w: %q is no revision", ErrGit, rev)
 	}
 	out := map[string]bool{}
 	diff, err := runGit(ctx, dir, "diff", "--name-only", "--relative", "-z", rev, "--", ".")
@@ -74,8 +98,12 @@ func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
 	if abs, err := filepath.Abs(g.dir); err == nil && opt.Root == "" {
 		opt.Root = filepath.Base(abs)
 	}
+	revs, err := revisions(g.revs)
+	if err != nil {
+		return nil, err
+	}
 	b := newBuilder(opt)
-	if len(g.revs) > 1 && len(opt.layouts) == 0 {
+	if len(revs) > 1 && len(opt.layouts) == 0 {
 		l, err := ParseLayout("{env}/{file...}")
 		if err != nil {
 			return nil, err
@@ -83,10 +111,7 @@ func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
 		opt.layouts, opt.Layouts = []Layout{l}, []string{l.text}
 	}
 	var blobs []blob
-	for _, rev := range g.revs {
-		if strings.HasPrefix(rev, "-") {
-			return nil, fmt.Errorf("%q is no revision", rev)
-		}
+	for _, rev := range revs {
 		out, err := runGit(ctx, g.dir, "ls-tree", "-r", "-z", rev+"^{tree}", "--", ".")
 		if err != nil {
 			return nil, err
@@ -97,7 +122,7 @@ func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
 			if !ok || len(f) != 3 {
 				continue
 			}
-			if len(g.revs) > 1 {
+			if len(revs) > 1 {
 				name = path.Join(strings.ReplaceAll(rev, "/", "-"), name)
 			}
 			if f[1] != "blob" {

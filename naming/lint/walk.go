@@ -286,7 +286,9 @@ func (w *walker) read(d directory, id int32, depth int) []item {
 		dir := path.Join(w.trail...)
 		l.items = slices.DeleteFunc(l.items, func(i item) bool { return w.ignore.ignored(dir, i.name.text, i.folder) })
 	}
-	l.items = slices.DeleteFunc(l.items, func(i item) bool { return i.folder && skipFolder(i.name.text) })
+	l.items = slices.DeleteFunc(l.items, func(i item) bool {
+		return i.folder && skipFolder(i.name.text) || i.name.text == ".git" // a file in a worktree and in a submodule
+	})
 	l.sort()
 	for _, i := range l.items {
 		switch {
