@@ -447,7 +447,7 @@ func (c *Controller) decide(s Sample) Decision {
 	// An estimate below a rate that was held, or below the ordinary one while
 	// that is served well, is refuted: the rate grows with care until it is not.
 	c.refuted = safe && (ceiling < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
-	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff && !c.refuted {
+	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.groping() {
 		c.near += s.Window
 		c.calm += s.Window
 	}

@@ -346,6 +346,10 @@ const kinship = 0.7
 // as a balancer tells it, in seconds: seen on HAProxy.
 const balancerNoise = 0.0005
 
+// strayShare is how often a window seen from outside is disturbed by something
+// that is no queue of the instance: a pause, a neighbour, a burst of the users.
+const strayShare = 0.03
+
 // waitLikelihood is the logarithm of the chance of the measured waits.
 func waitLikelihood(ws []window, m model) float64 {
 	sat := m.saturation()
@@ -383,7 +387,12 @@ func waitLikelihood(ws []window, m model) float64 {
 		x = math.Max(x+floor, 0.1*floor)
 		lg, _ := math.Lgamma(shape)
 		l := math.Max(-200, shape*math.Log(shape/mean)+(shape-1)*math.Log(x)-shape*x/mean-lg)
-		if !w.coarse() {
+		switch {
+		case w.inferred:
+			// One window in thirty has a longer wait than any queue explains.
+			stray := -x/(2*m.alone) - math.Log(2*m.alone)
+			l = stray + math.Log(strayShare+(1-strayShare)*math.Exp(math.Min(l-stray, 500)))
+		case !w.coarse():
 			l *= kinship
 		}
 		log += l

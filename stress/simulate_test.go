@@ -137,6 +137,9 @@ func TestControllerFindsTheCapacityFromOutside(t *testing.T) {
 	if p50, p80, s := percentile(errs, 0.5), percentile(errs, 0.8), percentile(seconds, 0.5); p50 > 0.06 || p80 > 0.10 || s > 25 {
 		t.Errorf("error %.1f %% in the median, %.1f %% at the 80th percentile; %.1f s", 100*p50, 100*p80, s)
 	}
+	if worst := slices.Max(errs); worst > 0.2 {
+		t.Errorf("a capacity was named that is %.0f %% off", 100*worst)
+	}
 }
 
 // Oracle: the simulated queue. The chance of waiting and with it the mean wait

@@ -44,17 +44,17 @@ func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
 	return c, cmd.ProcessState.ExitCode()
 }
 
-// A finding is what is wrong with one attempt.
-type finding struct {
+// A shortfall is what is wrong with one attempt.
+type shortfall struct {
 	missed []string // bars that random numbers or a pause of the machine may miss
 	gross  []string // what no pause excuses: a wrong number, a wrong exit, weights left behind
 }
 
-func (f *finding) miss(format string, args ...any) {
+func (f *shortfall) miss(format string, args ...any) {
 	f.missed = append(f.missed, fmt.Sprintf(format, args...))
 }
 
-func (f *finding) fail(format string, args ...any) {
+func (f *shortfall) fail(format string, args ...any) {
 	f.gross = append(f.gross, fmt.Sprintf(format, args...))
 }
 
@@ -64,7 +64,7 @@ func (f *finding) fail(format string, args ...any) {
 // misses it is a failure. An attempt during which the machine stood still may
 // miss its bars, since such a pause is a queue that no law knows; what is gross
 // fails at once, whatever the machine did.
-func measured(t *testing.T, attempt func(n int) finding) {
+func measured(t *testing.T, attempt func(n int) shortfall) {
 	t.Helper()
 	good, bad, disturbed := 0, 0, 0
 	for n := 1; n <= 6 && good < 2 && bad < 3; n++ {
@@ -126,7 +126,7 @@ func TestShiftFindsCapacityOnHAProxy(t *testing.T) {
 	service := liveService()
 	truth := service.Truth()
 	s := startSite(t, service, 100)
-	measured(t, func(int) finding { return s.findCapacity(t, s.instrumented(), truth, 0.05) })
+	measured(t, func(int) shortfall { return s.findCapacity(t, s.instrumented(), truth, 0.05) })
 }
 
 // TestShiftFindsCapacityFromOutside is the same without instrumentation: the
@@ -135,7 +135,7 @@ func TestShiftFindsCapacityFromOutside(t *testing.T) {
 	service := liveService()
 	truth := service.Truth()
 	s := startSite(t, service, 100)
-	measured(t, func(int) finding { return s.findCapacity(t, s.shift(), truth, 0.10) })
+	measured(t, func(int) shortfall { return s.findCapacity(t, s.shift(), truth, 0.10) })
 }
 
 // TestShiftBearsAPauseOfTheMachine stops everything but the users for a third
@@ -146,7 +146,7 @@ func TestShiftBearsAPauseOfTheMachine(t *testing.T) {
 	service := liveService()
 	truth := service.Truth()
 	s := startSite(t, service, 100)
-	measured(t, func(n int) finding {
+	measured(t, func(n int) shortfall {
 		cmd := s.instrumented()
 		frozen := time.AfterFunc(time.Duration(8+n)*time.Second, func() {
 			all := []int{cmd.Process.Pid, s.proxy.Process().Pid}
@@ -173,13 +173,13 @@ func (s *site) instrumented() *exec.Cmd {
 }
 
 // findCapacity carries out one test and says what is wrong with its result.
-func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float64) finding {
+func (s *site) findCapacity(t *testing.T, cmd *exec.Cmd, truth, tolerance float64) shortfall {
 	return s.findCapacityWithin(t, cmd, truth, tolerance, 0.01)
 }
 
 // findCapacityWithin is findCapacity with another bound on the share of
 // requests that may be harmed.
-func (s *site) findCapacityWithin(t *testing.T, cmd *exec.Cmd, truth, tolerance, harm float64) (f finding) {
+func (s *site) findCapacityWithin(t *testing.T, cmd *exec.Cmd, truth, tolerance, harm float64) (f shortfall) {
 	t.Helper()
 	before, begin := s.weights(t), time.Now()
 	c, code := s.run(t, cmd)
@@ -232,7 +232,7 @@ func TestShiftSaysHowFarItCouldGo(t *testing.T) {
 	service := liveService()
 	s := startSite(t, service, 100)
 	reach := 0.4 * service.Rate
-	measured(t, func(int) (f finding) {
+	measured(t, func(int) (f shortfall) {
 		c, code := s.run(t, s.shift("--metrics", s.instances[0].MetricsURL(), "--max-share", "0.4"))
 		if code != 0 || c.Verdict != capacity.VerdictNoKnee || c.Capacity.Found || c.Capacity.PerSecond != nil {
 			f.miss("exit %d, verdict %s, found %v: %s", code, c.Verdict, c.Capacity.Found, c.Reason)
@@ -248,7 +248,7 @@ func TestShiftSaysHowFarItCouldGo(t *testing.T) {
 // TestDemoRecognizesAMetastableService gives other services to each attempt.
 func TestDemoRecognizesAMetastableService(t *testing.T) {
 	s := &site{}
-	measured(t, func(n int) (f finding) {
+	measured(t, func(n int) (f shortfall) {
 		cmd := exec.Command("wxops", "stress", "demo", "--metastable", "--plain", "-o", "json", "--seed", fmt.Sprint(n-1))
 		cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
 		c, code := s.run(t, cmd)
