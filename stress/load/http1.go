@@ -71,8 +71,6 @@ type headCache struct {
 	instant bool // the body is empty
 }
 
-var blankLine = []byte("\r\n\r\n")
-
 // expect prepares for the answer to the next request.
 func (h *http1) expect(head bool) {
 	h.state, h.noBody, h.began = inHead, head, false
@@ -226,11 +224,8 @@ func (h *http1) feedHead(b []byte, cache *headCache) (n int, complete bool, fail
 }
 
 // headEnd returns the length of the head that b begins with, -1 if it is not
-// complete. Lines may end with a lone LF (RFC 9112, 2.2).
+// complete. Lines may end with a lone LF (RFC 9112, 2.2), some of them or all.
 func headEnd(b []byte) int {
-	if i := bytes.Index(b, blankLine); i >= 0 {
-		return i + 4
-	}
 	for at := 0; ; {
 		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
