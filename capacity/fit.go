@@ -95,7 +95,7 @@ func Fit(rows []Metric, l Limits) (Fitted, error) {
 	case high <= 0:
 		return refuse("no traffic")
 	case high < fitSpread*low:
-		return refuse("the rate only moves from %.4g to %.4g per second; its highest must be %g times its lowest", low, high, fitSpread)
+		return refuse("the rate only moves from %s to %s per second; its highest must be %g times its lowest", Digits(low, 4), Digits(high, 4), fitSpread)
 	}
 	f := Fitted{N: len(rate), Second: -1}
 	cpu := fitResource("cpu", l.CPUCeiling*l.Cores, rate, cores)
@@ -122,7 +122,7 @@ func Fit(rows []Metric, l Limits) (Fitted, error) {
 		res := fitResource(r.name, r.limit, x, y)
 		switch {
 		case res.Line.Idle >= res.Limit:
-			f.Notes = append(f.Notes, fmt.Sprintf("%s is above its ceiling without a request: %.4g of %.4g", r.name, res.Line.Idle, res.Limit))
+			f.Notes = append(f.Notes, fmt.Sprintf("%s is above its ceiling without a request: %s of %s", r.name, Digits(res.Line.Idle, 4), Digits(res.Limit, 4)))
 		case res.Line.SlopeLow > 0:
 			f.Resources = append(f.Resources, res)
 		default:
@@ -374,5 +374,5 @@ func (f Fitted) Distance() string {
 		return ""
 	}
 	a, b := f.Resources[f.Bottleneck], f.Resources[f.Second]
-	return strings.TrimSpace(fmt.Sprintf("%s is next at %.4g per second, %.0f %% above %s", b.Name, b.PerSecond, 100*(b.PerSecond/a.PerSecond-1), a.Name))
+	return strings.TrimSpace(fmt.Sprintf("%s is next at %s per second, %.0f %% above %s", b.Name, Digits(b.PerSecond, 4), 100*(b.PerSecond/a.PerSecond-1), a.Name))
 }

@@ -88,12 +88,13 @@ func Size(perSecond float64, n Needs) (Sizing, error) {
 			s.Instances, s.Binding = instances, name
 		}
 	}
-	add("load", ceil(d/(n.Target*perSecond)), "ceil(%g x %g / (%g x %g))", n.Demand, n.Imbalance, n.Target, perSecond)
+	demand, each := Digits(n.Demand, 10), Digits(perSecond, 6)
+	add("load", ceil(d/(n.Target*perSecond)), "ceil(%s x %g / (%g x %s))", demand, n.Imbalance, n.Target, each)
 	if n.Spares > 0 || slices.Contains(n.Asked, "spares") {
-		add("spares", f+n.Spares, "ceil(%g x %g / (%g x %g)) + %d", n.Demand, n.Imbalance, tight, perSecond, n.Spares)
+		add("spares", f+n.Spares, "ceil(%s x %g / (%g x %s)) + %d", demand, n.Imbalance, tight, each, n.Spares)
 	}
 	if n.Zones > 0 {
-		add("zone", n.Zones*ceil(d/(tight*perSecond*float64(n.Zones-1))), "%d x ceil(%g x %g / (%g x %g x %d))", n.Zones, n.Demand, n.Imbalance, tight, perSecond, n.Zones-1)
+		add("zone", n.Zones*ceil(d/(tight*perSecond*float64(n.Zones-1))), "%d x ceil(%s x %g / (%g x %s x %d))", n.Zones, demand, n.Imbalance, tight, each, n.Zones-1)
 	}
 	if n.MaxUnavailable > 0 || slices.Contains(n.Asked, "rolling") {
 		add("rolling", ceil(float64(f)/(1-n.MaxUnavailable)), "ceil(%d / (1 - %g))", f, n.MaxUnavailable)

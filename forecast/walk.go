@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"time"
+
+	"github.com/wxops/wxops/capacity"
 )
 
 // A walk passes over the steps of a forecast and writes the steps of a plan.
@@ -148,10 +149,10 @@ func (w *walk) why(h, until int) string {
 	carried := float64(w.have) * w.p.PerInstance
 	peak, at := w.peak(w.p.Demand, h, until)
 	if peak > w.o.High*carried || w.upper == nil {
-		return fmt.Sprintf("demand rises to %s per second by %s, %.0f %% of what %d carry%s", round3(peak), w.name(at), 100*peak/carried, w.have, early)
+		return fmt.Sprintf("demand rises to %s per second by %s, %.0f %% of what %d carry%s", capacity.Digits(peak, 3), w.name(at), 100*peak/carried, w.have, early)
 	}
 	peak, at = w.peak(w.upper, h, until)
-	return fmt.Sprintf("demand may reach %s per second by %s (upper end of %g %%), %.0f %% of what %d carry%s", round3(peak), w.name(at), math.Round(w.level*1e4)/100, 100*peak/carried, w.have, early)
+	return fmt.Sprintf("demand may reach %s per second by %s (upper end of %g %%), %.0f %% of what %d carry%s", capacity.Digits(peak, 3), w.name(at), math.Round(w.level*1e4)/100, 100*peak/carried, w.have, early)
 }
 
 // down makes a step when the utilization is below the band and nothing in Hold
@@ -171,7 +172,7 @@ func (w *walk) down(h int) {
 	}
 	peak, _ = w.peak(w.p.Demand, h, until+w.hold)
 	w.short = false
-	w.step(h, w.time(h), to, fmt.Sprintf("demand stays at or below %s per second until %s, %.0f %% of what %d carry", round3(peak), w.name(min(until+w.hold, len(w.want))), 100*peak/(float64(w.have)*w.p.PerInstance), w.have))
+	w.step(h, w.time(h), to, fmt.Sprintf("demand stays at or below %s per second until %s, %.0f %% of what %d carry", capacity.Digits(peak, 3), w.name(min(until+w.hold, len(w.want))), 100*peak/(float64(w.have)*w.p.PerInstance), w.have))
 }
 
 func (w *walk) step(h int, at time.Time, to int, reason string) {
@@ -194,13 +195,4 @@ func (w *walk) name(h int) string {
 		return w.time(h).Format("Mon 2 Jan")
 	}
 	return w.time(h).Format("Mon 15:04")
-}
-
-// round3 writes a value with the three digits that a forecast deserves.
-func round3(v float64) string {
-	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
-		return "0"
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
-	return strconv.FormatFloat(math.Round(v/unit)*unit, 'f', max(0, int(-math.Log10(unit)+0.5)), 64)
 }

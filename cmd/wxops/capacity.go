@@ -338,7 +338,7 @@ end of the capacity's interval. Utilization means load / measured capacity.`,
 			}
 			rows := [][4]string{
 				{"instances", fmt.Sprint(size.Instances), "instances", "the largest rule: " + size.Binding},
-				{"utilization", fmt.Sprintf("%.3f", size.Utilization), "ratio", fmt.Sprintf("%g / (%d x %g)", needs.Demand, size.Instances, size.PerSecond)},
+				{"utilization", fmt.Sprintf("%.3f", size.Utilization), "ratio", fmt.Sprintf("%s / (%d x %s)", capacity.Digits(needs.Demand, 10), size.Instances, capacity.Digits(size.PerSecond, 6))},
 				{"capacity", short(size.PerSecond), "req/s", "lower end of the 95 % interval of one instance"},
 			}
 			for _, r := range size.Rules {
@@ -446,7 +446,7 @@ first resource reaches its ceiling. Metrics that cannot show it are refused.`,
 				q, verdict := capacity.Agreement(*curve.Capacity.PerSecond, f.Resources[0].PerSecond)
 				data.Agreement = &agreement{q, verdict}
 				inputs = append(inputs, in)
-				table = append(table, [4]string{"stress / CPU", fmt.Sprintf("%.2f", q), verdict, fmt.Sprintf("%g / %g", *curve.Capacity.PerSecond, f.Resources[0].PerSecond)})
+				table = append(table, [4]string{"stress / CPU", fmt.Sprintf("%.2f", q), verdict, short(*curve.Capacity.PerSecond) + " / " + short(f.Resources[0].PerSecond)})
 			}
 			return out.answer(s, data, inputs, warnings, table)
 		},

@@ -266,8 +266,8 @@ func machinesAnswer(machines []capacity.Machine, c capacity.Choice, demand, targ
 	data := capacityData{Question: "machines", Mix: parts(c.Best), Price: &c.Best.Price, PerSecond: &c.Best.PerSecond, Demand: &demand, Utilization: &used, Proven: &c.Proven}
 	rows := [][4]string{
 		{"cheapest", short(c.Best.Price), "per hour", words(data.Mix)},
-		{"capacity", short(c.Best.PerSecond), "req/s", fmt.Sprintf("at least %g / %g", demand, target)},
-		{"utilization", fmt.Sprintf("%.3f", used), "ratio", fmt.Sprintf("%g / %g", demand, c.Best.PerSecond)},
+		{"capacity", short(c.Best.PerSecond), "req/s", fmt.Sprintf("at least %s / %g", capacity.Digits(demand, 10), target)},
+		{"utilization", fmt.Sprintf("%.3f", used), "ratio", capacity.Digits(demand, 10) + " / " + short(c.Best.PerSecond)},
 	}
 	for _, p := range data.Mix {
 		rows = append(rows, [4]string{p.Name, fmt.Sprint(p.Count), "machines", ""})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/chart"
 	"github.com/wxops/wxops/internal/cli"
@@ -186,7 +187,7 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 const mostName = 40
 
 // short writes a number with the digits a forecast deserves.
-func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+func short(v float64) string { return capacity.Digits(v, 4) }
 
 // explainForecast says what a forecast rests on.
 func explainForecast(s *cli.IO, forecasts []*forecast.Forecast, name string) error {
