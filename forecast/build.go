@@ -19,7 +19,15 @@ type builder struct {
 	x     []float64 // the history in the scale
 	tag   string
 	bases map[baseKey]*baseline
+	clip  float64 // of the profiles
 }
+
+// Profiles are cut off at so many mean distances. Of 1 to 5, 1.5 and 2 are best;
+// days of a week are few, and one odd one tells more in their profile.
+const (
+	clipHours = 2
+	clipDays  = 1.5
+)
 
 type baseKey struct {
 	period int
@@ -33,7 +41,7 @@ func (e *engine) build() {
 		e.addCoarse(e.short / 24)
 	}
 	for _, sc := range scalesFor(e.y) {
-		b := &builder{e: e, scale: sc, x: sc.forward(e.y), tag: "level", bases: map[baseKey]*baseline{}}
+		b := &builder{e: e, scale: sc, x: sc.forward(e.y), tag: "level", bases: map[baseKey]*baseline{}, clip: clipHours}
 		if sc.log {
 			b.tag = "log"
 		}
@@ -41,6 +49,7 @@ func (e *engine) build() {
 		case e.short >= fineDay:
 			b.fine()
 		case e.short == 7:
+			b.clip = clipDays
 			b.daily()
 		case e.short > 1:
 			b.hourly()
@@ -69,18 +78,22 @@ func scalesFor(y []float64) []scale {
 	return append(scales, sc)
 }
 
-// first is the shortest prefix that a model is fitted on.
-func (b *builder) first() int { return b.e.cuts[0] }
+// first is the shortest prefix that models are chosen on.
+func (b *builder) first() int { return b.e.cuts[b.e.older] }
 
 func (b *builder) base(period int, rate float64) *baseline {
 	k := baseKey{period, rate}
 	if b.bases[k] == nil {
-		b.bases[k] = newBaseline(b.scale, b.x, period, rate)
+		b.bases[k] = newBaseline(b.scale, b.x, period, rate, b.clip)
 	}
 	return b.bases[k]
 }
 
-func (b *builder) add(m model) { b.e.models = append(b.e.models, m) }
+// add puts a model into the pool that can be fitted on prefixes from need on.
+func (b *builder) add(m model, need int) {
+	b.e.models = append(b.e.models, m)
+	b.e.needs = append(b.e.needs, need)
+}
 
 // half returns the weight ratio of neighbouring rows whose weight halves in so
 // many steps.
@@ -115,6 +128,7 @@ func (b *builder) ar(label string, period int, rate, decay, ridge float64, sets 
 	if len(union) == 0 {
 		return
 	}
+	need := max(2*period+4, period+2*union[len(union)-1])
 	base := b.base(period, rate)
 	cuts := make([]int, len(b.e.cuts))
 	for i, c := range b.e.cuts {
@@ -122,6 +136,9 @@ func (b *builder) ar(label string, period int, rate, decay, ridge float64, sets 
 	}
 	g := newGram(base.z[base.first:], union, cuts, decay)
 	for i, set := range usable {
+		if len(set) == 0 {
+			continue
+		}
 		columns := make([]int, len(set))
 		for j, l := range set {
 			columns[j] = slices.Index(union, l)
@@ -130,33 +147,33 @@ func (b *builder) ar(label string, period int, rate, decay, ridge float64, sets 
 		if len(sets) > 1 {
 			name = fmt.Sprintf("%s#%d", name, i+1)
 		}
-		b.add(&regression{label: name, base: base, gram: g, columns: columns, ridge: ridge, fits: make([]*linear, len(cuts))})
+		b.add(&regression{label: name, base: base, gram: g, columns: columns, ridge: ridge, fits: make([]*linear, len(cuts))}, need)
 	}
 }
 
 // repeat adds the profile itself: rate 1 is the seasonal naive forecast.
 func (b *builder) repeat(label string, period int, rate float64) {
-	if period > 0 && b.first() > period {
-		b.add(&seasonal{b.tag + "/" + label, b.base(period, rate)})
+	if need := period + 1; period > 0 && b.first() >= need {
+		b.add(&seasonal{b.tag + "/" + label, b.base(period, rate)}, need)
 	}
 }
 
 // smooth adds exponential smoothing over the profile.
 func (b *builder) smooth(label string, period int, rate, damping float64) {
-	if b.first() < 2*period+3 {
+	need, n := 2*period+3, len(b.e.cuts)
+	if b.first() < need {
 		return
 	}
-	n := len(b.e.cuts)
 	b.add(&smoothing{
 		label: b.tag + "/" + label, base: b.base(period, rate), damping: damping, cuts: b.e.cuts,
-		chosen: make([][2]float64, n), levels: make([][]float64, n), slopes: make([][]float64, n),
-	})
+		levels: make([][]float64, n), slopes: make([][]float64, n),
+	}, need)
 }
 
 // hold adds the profile moved by its latest gap.
 func (b *builder) hold(label string, period int, rate float64, window int, fade float64) {
-	if b.first() > max(period+window, 2*period) {
-		b.add(&held{b.tag + "/" + label, b.base(period, rate), window, fade})
+	if need := max(period+window, 2*period) + 1; b.first() >= need {
+		b.add(&held{b.tag + "/" + label, b.base(period, rate), window, fade}, need)
 	}
 }
 

@@ -25,12 +25,11 @@ func (e *engine) addCoarse(factor int) {
 	if e.long > 0 {
 		long = e.long / factor
 	}
-	inner := newEngine(buckets, e.short/factor, long, (e.horizon+factor-1)/factor)
-	for i, c := range e.cuts {
-		inner.cuts[i] = (c - offset) / factor
+	inner := &engine{y: buckets, short: e.short / factor, long: long, horizon: (e.horizon + factor - 1) / factor, test: max(1, e.test/factor), older: e.older}
+	for _, c := range e.cuts {
+		inner.cuts = append(inner.cuts, (c-offset)/factor)
 	}
-	inner.test = max(1, e.test/factor)
-	if inner.cuts[0] < 3*inner.short {
+	if inner.cuts[inner.older] < 3*inner.short {
 		return
 	}
 	inner.run()
@@ -42,6 +41,7 @@ func (e *engine) addCoarse(factor int) {
 		if shaped {
 			label = "coarse-shaped"
 		}
+		e.needs = append(e.needs, 3*e.short+factor)
 		e.models = append(e.models, &coarse{label, e.y, inner, factor, offset, e.short, shaped, make([][]float64, len(e.cuts))})
 	}
 }

@@ -138,6 +138,7 @@ func plain(s Series, o Options) (*Forecast, error) {
 	} else {
 		e = newEngine(y, f.Short, f.Long, o.Horizon)
 		e.run()
+		e.calibrate()
 		e.combine(len(e.cuts)-1, len(y), f.Mean)
 		best := slices.Min(e.scores)
 		for i, m := range e.models {

@@ -9,18 +9,19 @@ import (
 // an error is put on the scale of its horizon and its forecast, all errors so
 // scaled are pooled, and their quantiles are scaled back.
 //
-// The factors widen the quantiles because the models were chosen on the very
-// windows that the errors come from, and windows overlap: most where a window
-// holds days of many steps, whose errors go together.
+// The factors widen the quantiles because the models were chosen on most of the
+// windows that the errors come from, and windows overlap: the more so the more
+// steps of a window share a day or a week whose errors go together.
 const (
-	widen     = 1.2
-	widenDays = 1.45
-	widenPeak = 1.5
+	widen      = 1.1
+	widenWeeks = 1.2  // steps of a day
+	widenDays  = 1.35 // steps within a day
+	widenPeak  = 1.5
 	// So much of a quantile is that of normal errors of the same mean size: the
 	// outermost of few errors say little about the tail.
 	normal = 0.6
-	// So much of a day's peak is what the whole history says of peaks.
-	pastPeaks = 0.5
+	// So much of a day's peak is what the whole history says of the peaks of days.
+	everPeak = 0.6
 )
 
 // spreadModel turns a forecast into quantiles.
@@ -35,8 +36,11 @@ type spreadModel struct {
 // errorsOf fits a spreadModel to the windows of a chosen pool.
 func (e *engine) errorsOf() spreadModel {
 	m := spreadModel{floor: 1e-12, widen: widen}
-	if e.short > 7 {
+	switch {
+	case e.short > 7:
 		m.widen = widenDays
+	case e.short > 1:
+		m.widen = widenWeeks
 	}
 	if len(e.y) > 0 {
 		m.floor = max(0.05*meanAbs(e.y), 1e-12)
@@ -166,26 +170,25 @@ func (e *engine) peakQuantile(m spreadModel, q float64) func(day int, path []flo
 		gaps[i] = v.gap / growth[v.day]
 	}
 	slices.Sort(gaps)
-	g, share := quantile(gaps, q), 0.0
-	rise, ok := e.peakRise(m, q)
-	if ok {
-		share = pastPeaks
-	}
-	widest := func(v float64) float64 { return max(v, v*widenPeak) } // below 0 is no risk
+	gap := quantile(gaps, q)
+	gap = max(gap, gap*widenPeak) // below 0 is no risk
+	ever, ok := e.dayPeak(q)
 	return func(day int, path []float64) float64 {
 		top := slices.Max(path)
-		above := (1-share)*widest(g)*growth[min(day, days-1)] + share*widest(rise)
-		return top + above*m.size(top)
+		near := top + gap*growth[min(day, days-1)]*m.size(top)
+		if !ok {
+			return near
+		}
+		return (1-everPeak)*near + everPeak*max(top, ever)
 	}
 }
 
-// peakRise returns the quantile q, over the days of the history, of the highest
-// value of a day less the median of that of the week before: peaks that are rare
-// are seldom in a backtest. It is false where fewer than a week can be compared.
-func (e *engine) peakRise(m spreadModel, q float64) (float64, bool) {
-	const week = 7
+// dayPeak returns the quantile q of the highest values of the days of the
+// history, whatever their weekday: peaks that are rare are seldom in a backtest.
+// It is false for less than two weeks.
+func (e *engine) dayPeak(q float64) (float64, bool) {
 	days := len(e.y) / e.short
-	if days < 2*week {
+	if days < 14 {
 		return 0, false
 	}
 	peaks := make([]float64, days)
@@ -193,13 +196,8 @@ func (e *engine) peakRise(m spreadModel, q float64) (float64, bool) {
 		at := len(e.y) - (days-d)*e.short
 		peaks[d] = slices.Max(e.y[at : at+e.short])
 	}
-	var rises []float64
-	for d := week; d < days; d++ {
-		usual := median(peaks[d-week : d])
-		rises = append(rises, (peaks[d]-usual)/m.size(usual))
-	}
-	slices.Sort(rises)
-	return quantile(rises, q), true
+	slices.Sort(peaks)
+	return quantile(peaks, q), true
 }
 
 // quantile of ascending values by linear interpolation at q*(n+1), which errs to

@@ -41,7 +41,8 @@ type model interface {
 
 // baseline is a history in one scale, less its seasonal profile. The profile
 // follows s[t] = s[t-period] + rate*(x[t]-s[t-period]), the difference cut off
-// where it is an outlier: rate 1 is the seasonal difference, a small rate a slowly
+// at clip mean distances (Huber's rule: what is further off moves the profile no
+// further; for normal errors the mean distance is 0.8 standard deviations): rate 1 is the seasonal difference, a small rate a slowly
 // moving seasonal mean, period 0 none at all.
 type baseline struct {
 	scale  scale
@@ -49,18 +50,14 @@ type baseline struct {
 	z      []float64 // x[t] - s[t-period]
 	period int
 	rate   float64
+	clip   float64
 	first  int // rows before it are not usable
 	low    float64
 	high   float64 // forecasts in x are kept inside
 }
 
-// outlier is the distance from the profile, in mean distances, beyond which a
-// value moves the profile no further (Huber's rule; for normal errors the mean
-// distance is 0.8 standard deviations). Of 0.6 to 5, 1.5 and 2 are best.
-const outlier = 2
-
-func newBaseline(sc scale, x []float64, period int, rate float64) *baseline {
-	b := &baseline{scale: sc, x: x, period: period, rate: rate, z: x}
+func newBaseline(sc scale, x []float64, period int, rate, clip float64) *baseline {
+	b := &baseline{scale: sc, x: x, period: period, rate: rate, clip: clip, z: x}
 	b.low, b.high = slices.Min(x), slices.Max(x)
 	margin := max(b.high-b.low, 1e-9)
 	if sc.log {
@@ -83,7 +80,7 @@ func newBaseline(sc scale, x []float64, period int, rate float64) *baseline {
 		case t < 2*period:
 			usual += math.Abs(step) / float64(period)
 		default:
-			step = min(max(step, -outlier*usual), outlier*usual)
+			step = min(max(step, -clip*usual), clip*usual)
 			usual += (math.Abs(step) - usual) / float64(4*period)
 		}
 		// until 1/rate cycles are seen the profile is their plain mean
@@ -113,9 +110,7 @@ func (r *regression) path(cut, origin int, out []float64) {
 	f, b := r.fits[cut], r.base
 	steps := len(out)
 	if !f.ok {
-		for i := range out {
-			out[i] = math.NaN()
-		}
+		fillNaN(out)
 		return
 	}
 	longest := 0
@@ -179,7 +174,7 @@ type smoothing struct {
 	base    *baseline
 	damping float64
 	cuts    []int
-	chosen  [][2]float64 // by cut: weights of level and trend
+	chosen  [][2]float64 // by cut: weights of level and trend; nil: not yet fitted
 	levels  [][]float64  // by cut: the state after each step
 	slopes  [][]float64
 }
@@ -191,41 +186,60 @@ var (
 	trendWeights = []float64{0.01, 0.05, 0.15, 0.3}
 )
 
-// squares returns the sum of squared one-step errors on the prefix.
-func (s *smoothing) squares(upto int, alpha, beta float64) float64 {
-	z := s.base.z
-	l, sum := z[s.base.first], 0.0
-	if s.damping == 0 {
-		for _, v := range z[s.base.first:upto] {
-			e := v - l
-			sum += e * e
-			l += alpha * e
+// squares writes the sums of squared one-step errors on the prefixes into out.
+func (s *smoothing) squares(alpha, beta float64, out []float64) {
+	z, start, sum := s.base.z, s.base.first, 0.0
+	if start >= len(z) {
+		return
+	}
+	l, b := z[start], 0.0
+	for k, cut := range s.cuts {
+		if cut > start {
+			if s.damping == 0 {
+				for _, v := range z[start:cut] {
+					e := v - l
+					sum += e * e
+					l += alpha * e
+				}
+			} else {
+				for _, v := range z[start:cut] {
+					e := v - l - s.damping*b
+					sum += e * e
+					l += s.damping*b + alpha*e
+					b = s.damping*b + alpha*beta*e
+				}
+			}
+			start = cut
 		}
-		return sum
+		out[k] = sum
 	}
-	b := 0.0
-	for _, v := range z[s.base.first:upto] {
-		e := v - l - s.damping*b
-		sum += e * e
-		l += s.damping*b + alpha*e
-		b = s.damping*b + alpha*beta*e
-	}
-	return sum
 }
 
-func (s *smoothing) fit(cut int) {
-	best := math.Inf(1)
+// search chooses the weights for all prefixes.
+func (s *smoothing) search() {
+	s.chosen = make([][2]float64, len(s.cuts))
+	best, sums := make([]float64, len(s.cuts)), make([]float64, len(s.cuts))
+	for k := range best {
+		best[k] = math.Inf(1)
+	}
 	betas := trendWeights
 	if s.damping == 0 {
 		betas = []float64{0}
 	}
 	for _, a := range levelWeights {
 		for _, b := range betas {
-			if e := s.squares(s.cuts[cut], a, b); e < best {
-				best, s.chosen[cut] = e, [2]float64{a, b}
+			s.squares(a, b, sums)
+			for k, e := range sums {
+				if e < best[k] {
+					best[k], s.chosen[k] = e, [2]float64{a, b}
+				}
 			}
 		}
 	}
+}
+
+// states runs the smoothing with the weights of one prefix over the whole history.
+func (s *smoothing) states(cut int) {
 	z := s.base.z
 	level, slope := make([]float64, len(z)), make([]float64, len(z))
 	alpha, beta := s.chosen[cut][0], s.chosen[cut][1]
@@ -240,8 +254,11 @@ func (s *smoothing) fit(cut int) {
 }
 
 func (s *smoothing) path(cut, origin int, out []float64) {
+	if s.chosen == nil {
+		s.search()
+	}
 	if s.levels[cut] == nil {
-		s.fit(cut)
+		s.states(cut)
 	}
 	l, b := s.levels[cut][origin-1], s.slopes[cut][origin-1]
 	for h := range out {

@@ -5,7 +5,7 @@
 // [Input] collects series from files of many forms; [Input.Series] puts them on
 // an even grid and returns every repair as a warning. [New] forecasts one of
 // them: a pool of models is backtested on its own history and the forecast is
-// the weighted median of those within a band of the best. [MakePlan] turns forecasts into
+// the weighted middle of those within a band of the best. [MakePlan] turns forecasts into
 // dated scaling steps, and [Replay] scores a plan on what then happened.
 //
 // The package is pure: no clock, no files, no network; a series is forecast from

@@ -328,7 +328,7 @@ and CloudWatch JSON, sadf -j; - is standard input) and gives for each series the
 median path, intervals, and the 95 % quantile of the peak of each day.
 
 A pool of models is backtested on the history of each series; the forecast is
-the weighted median of the models within a band of the best. Every repair of the
+the weighted middle of the models within a band of the best. Every repair of the
 input is a warning on standard error.`,
 		Example: `  wxops forecast metrics.csv --horizon 7d
   wxops forecast metrics.csv --horizon 168 -o csv > forecast.csv

@@ -210,7 +210,7 @@ func explainForecast(s *cli.IO, forecasts []*forecast.Forecast, name string) err
 		fmt.Fprintf(s.Out, "history    %d steps, from %s to %s, %s\n", len(f.Series.Values), short(f.HistoryMin), short(f.HistoryMax), seasons)
 		fmt.Fprintf(s.Out, "backtests  %d origins, %d steps each: mean error %s, bias %s, %.2f of the seasonal naive steps\n",
 			f.Backtest.Windows, f.Backtest.Steps, short(f.Backtest.MAE), short(f.Backtest.Bias), f.Backtest.MASE)
-		fmt.Fprint(s.Out, "choice     the weighted median of the models whose error is within 1.5 of the best; see docs/formulas.md\n")
+		fmt.Fprint(s.Out, "choice     the weighted middle of the models whose error is within 1.5 of the best; see docs/formulas.md\n")
 		explainHolidays(s, f)
 		ranked := slices.Clone(f.Models)
 		slices.SortStableFunc(ranked, func(a, b forecast.ModelScore) int {
