@@ -32,9 +32,9 @@ type Limits struct {
 	CPUCeiling                   float64 // share of Cores, in (0, 1]
 }
 
-// memoryCeiling is the share of the memory that may be in use: above it the
+// MemoryCeiling is the share of the memory that may be in use: above it the
 // page cache is squeezed and the kernel begins to reclaim.
-const memoryCeiling = 0.85
+const MemoryCeiling = 0.85
 
 // A Line is use = Idle + Slope*rate.
 type Line struct {
@@ -111,7 +111,7 @@ func Fit(rows []Metric, l Limits) (Fitted, error) {
 		limit float64
 		use   func(Metric) float64
 	}{
-		{"memory", memoryCeiling * l.Memory, func(m Metric) float64 { return m.Memory }},
+		{"memory", MemoryCeiling * l.Memory, func(m Metric) float64 { return m.Memory }},
 		{"disk", l.Disk, func(m Metric) float64 { return m.Disk }},
 		{"network", l.Network, func(m Metric) float64 { return m.Network }},
 	} {

@@ -156,6 +156,45 @@ func TestUnannouncedHolidayFollowsTheMoon(t *testing.T) {
 	}
 }
 
+// Each notice gives a year's days off and the weekend days worked for them; what
+// is checked here was counted in the notices of 2020 to 2025 (国办发明电), by year.
+func TestChinaHasTheDaysOfTheNotices(t *testing.T) {
+	for year, want := range map[int]struct{ off, worked int }{
+		2021: {31, 7}, 2022: {32, 7}, 2023: {28, 7}, 2024: {30, 8}, 2025: {28, 5}, 2026: {33, 6},
+	} {
+		off, worked := 0, 0
+		s := forecast.Series{Name: "s", Start: shanghai(year-1, 11, 1), Step: day}
+		for range 61 {
+			s.Values = append(s.Values, 1+float64(len(s.Values)%7))
+		}
+		f, err := forecast.New(s, forecast.Options{Horizon: 365, Holidays: forecast.China()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Special {
+			at := d.Date.In(time.FixedZone("", 8*60*60))
+			if at.Year() != year {
+				continue
+			}
+			if d.Expected && d.Kind == forecast.Holiday {
+				t.Errorf("%s is not announced", at)
+			}
+			switch d.Kind {
+			case forecast.Holiday:
+				off++
+			case forecast.Working:
+				worked++
+				if w := at.Weekday(); w != time.Saturday && w != time.Sunday {
+					t.Errorf("%s is worked and no weekend day", at)
+				}
+			}
+		}
+		if off != want.off || worked != want.worked {
+			t.Errorf("%d: %d days off and %d worked, want %d and %d", year, off, worked, want.off, want.worked)
+		}
+	}
+}
+
 func TestCalendarRefusesWhatItCannotRead(t *testing.T) {
 	for _, text := range []string{
 		"", "words", "holidays: []", "holidays: [{from: 2026-01-01}]", "holidays: [{name: a, from: yesterday}]",

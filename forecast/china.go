@@ -10,7 +10,9 @@ import (
 // Council in the autumn before; until then only the statutory dates are known:
 // solar ones, Qingming, and those of the lunar calendar.
 
-// announcedChina are the announced years: name, first and last day off.
+// announcedChina are the announced years: name, first and last day off. Where a
+// notice joins a day off with the weekend beside it (New Year and Dragon Boat of
+// 2024), the weekend is part of the holiday.
 var announcedChina = [][3]string{
 	{newYear, "2021-01-01", "2021-01-03"},
 	{springFestival, "2021-02-11", "2021-02-17"},

@@ -446,7 +446,7 @@ first resource reaches its ceiling. Metrics that cannot show it are refused.`,
 				q, verdict := capacity.Agreement(*curve.Capacity.PerSecond, f.Resources[0].PerSecond)
 				data.Agreement = &agreement{q, verdict}
 				inputs = append(inputs, in)
-				table = append(table, [4]string{"stress / CPU", fmt.Sprintf("%.2f", q), verdict, short(*curve.Capacity.PerSecond) + " / " + short(f.Resources[0].PerSecond)})
+				table = append(table, [4]string{"stress / CPU", fmt.Sprintf("%.2f", q), verdict, fmt.Sprintf("%s / %s req/s; 0.8 to 1.2 agree", short(*curve.Capacity.PerSecond), short(f.Resources[0].PerSecond))})
 			}
 			return out.answer(s, data, inputs, warnings, table)
 		},
@@ -471,7 +471,7 @@ func fitAnswer(f capacity.Fitted, ceiling float64, shape capacity.Shape) (capaci
 	rows := [][4]string{
 		{"idle", short(cpu.Line.Idle), "cores", "least squares: cores = idle + cost x rate"},
 		{"cost", short(cpu.Line.Slope), "core-s/req", fmt.Sprintf("95 %% interval %s to %s (HAC); Theil-Sen %s", short(cpu.Line.SlopeLow), short(cpu.Line.SlopeHigh), short(cpu.Line.TheilSen))},
-		{"capacity", fmt.Sprintf("%s (%s to %s)", short(b.PerSecond), short(b.Low), short(b.High)), "req/s", "limited by " + b.Name},
+		{"capacity", fmt.Sprintf("%s (%s to %s)", short(b.PerSecond), short(b.Low), short(b.High)), "req/s", "limited by " + b.Name + "; 95 % interval by block bootstrap"},
 	}
 	for i, r := range f.Resources {
 		res := capacityResource{r.Name, r.PerSecond, r.Low, r.High, r.PerSecond/b.PerSecond - 1}
@@ -483,8 +483,13 @@ func fitAnswer(f capacity.Fitted, ceiling float64, shape capacity.Shape) (capaci
 			data.Second = &data.Resources[len(data.Resources)-1]
 		}
 		why := fmt.Sprintf("(%s - %s) / %s", short(r.Limit), short(r.Line.Idle), short(r.Line.Slope))
-		if r.Name == "cpu" {
+		switch r.Name {
+		case "cpu":
 			why += fmt.Sprintf("; ceiling %g x %g cores", ceiling, shape.Cores())
+		case "memory":
+			why += fmt.Sprintf(" bytes; ceiling %g x %d", capacity.MemoryCeiling, shape.MemoryBytes)
+		default:
+			why += " bytes per second"
 		}
 		rows = append(rows, [4]string{"by " + r.Name, short(r.PerSecond), "req/s", why})
 	}

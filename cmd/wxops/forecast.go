@@ -132,6 +132,9 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 			return "", cli.Failf("cannot open %q", path).WithCause(err)
 		}
 		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return "", cli.Usagef("%q is a folder", path).WithHint("name the files in it")
+		}
 		r = f
 	}
 	hash := sha256.New()
@@ -323,9 +326,10 @@ func newForecast(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "forecast FILE...",
 		Short: "Say how much will be needed, when, and how sure that is",
-		Long: `Forecast reads metric histories (CSV long or wide, Prometheus, VictoriaMetrics
-and CloudWatch JSON, sadf -j; - is standard input) and gives for each series the
-median path, intervals, and the 95 % quantile of the peak of each day.
+		Long: `Forecast reads metric histories (CSV long or wide, Grafana's too, Prometheus,
+VictoriaMetrics and CloudWatch JSON, sadf -j; also packed; - is standard input)
+and gives for each series the median path, intervals, and the 95 % quantile of
+the peak of each day.
 
 A pool of models is backtested on the history of each series; the forecast is
 the weighted middle of the models within a band of the best. Every repair of the
