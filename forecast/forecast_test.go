@@ -216,8 +216,16 @@ func FuzzInput(f *testing.F) {
 	f.Add([]byte(`{"MetricDataResults":[{"Label":"a","Timestamps":["x"],"Values":[1]}]}`), false)
 	f.Add([]byte(`{"sysstat":{"hosts":[{"statistics":[{"timestamp":{},"cpu":[{"cpu":"all","user":1}]}]}]}}`), false)
 	f.Add([]byte{0x1f, 0x8b, 8, 0}, false)
+	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 4, 0}, false)
+	f.Add([]byte("sep=;\nTime;a;a\n05/01/2026, 1:00 PM;1,234.5 K;3 MiB\n13/01/2026, 2:00 PM;12%;1 h\n"), false)
+	f.Add([]byte("t,a\n25.10.2026 02:00;1 ms\n25.10.2026 02:00;2 \xc2\xb5s\n2026-01-05 00:00:00+00;x\n"), true)
+	f.Add([]byte(`[{"metric":{"a":"b"},"values":[null,"1"],"timestamps":[1,2]},{"sysstat":{"hosts":[{"statistics":[{"timestamp":{"date":"2026-01-01","time":"00:00:00","utc":0},"q":{"n":1}}]}]}}]`), false)
 	f.Fuzz(func(t *testing.T, b []byte, counter bool) {
-		in := NewInput(ReadOptions{Counter: counter})
+		o := ReadOptions{Counter: counter}
+		if counter { // a zone whose clocks change
+			o.Zone, _ = time.LoadLocation("Europe/Berlin")
+		}
+		in := NewInput(o)
 		if in.Add("x", bytes.NewReader(b)) != nil {
 			return
 		}

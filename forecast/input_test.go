@@ -236,6 +236,17 @@ func TestMixedSteps(t *testing.T) {
 	}
 }
 
+// Stray stamps do not become a grid of millions of gaps; the other series stay.
+func TestSparseHistoryIsRefused(t *testing.T) {
+	series, warnings, err := read(t, ReadOptions{}, "series,t,value\nfar,0,1\nfar,1,1\nfar,9000000,1\nfar,9000001,1\nok,1,1\nok,2,2\nok,3,3\n")
+	if err != nil || len(series) != 1 || series[0].Name != "ok" {
+		t.Fatalf("%v, %v", series, err)
+	}
+	if len(warnings) != 1 || warnings[0].Series != "far" || warnings[0].Kind != "series" || !strings.Contains(warnings[0].Text, "one step in 100") {
+		t.Errorf("warnings %v", warnings)
+	}
+}
+
 func TestCompressedInput(t *testing.T) {
 	text := []byte("t,a\n2026-01-05 00:00:00,1\n2026-01-05 01:00:00,2\n2026-01-05 02:00:00,3\n")
 	var zipped, packed bytes.Buffer

@@ -3,6 +3,7 @@ package forecast
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -213,5 +214,79 @@ func TestReplayCountsByHand(t *testing.T) {
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// Random plans and demands, scored minute by minute.
+func TestReplayAgreesWithBruteForce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 9))
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for range 200 {
+		hours := 3 + rng.IntN(40)
+		p := ServicePlan{Service: "a", Instances: 1 + rng.IntN(9), LastWeekPeak: 100 * rng.Float64(), PerInstance: 10, Start: start, End: start.Add(time.Duration(hours) * time.Hour)}
+		at, have := start, p.Instances
+		for range rng.IntN(6) {
+			if at = at.Add(time.Duration(1+rng.IntN(300)) * time.Minute); !at.Before(p.End) {
+				break
+			}
+			to := 1 + rng.IntN(12)
+			p.Steps = append(p.Steps, PlanStep{Service: "a", At: at, From: have, To: to})
+			have = to
+		}
+		demand := make([]float64, hours+4) // two hours before the plan, two after it
+		for i := range demand {
+			demand[i] = 100 * rng.Float64()
+			if rng.IntN(10) == 0 {
+				demand[i] = math.NaN()
+			}
+		}
+		var want Scored
+		before := math.NaN()
+		for h := range hours {
+			d := demand[h+2]
+			least, used := math.MaxInt, 0.0
+			for m := range 60 {
+				now := start.Add(time.Duration(h)*time.Hour + time.Duration(m)*time.Minute)
+				planned := p.Instances
+				for _, s := range p.Steps {
+					if !s.At.After(now) {
+						planned = s.To
+					}
+				}
+				least, used = min(least, planned), used+float64(planned)/60
+			}
+			reactive := p.Instances
+			if !math.IsNaN(before) {
+				reactive = max(1, int(math.Ceil(before/6)))
+			}
+			if math.IsNaN(d) {
+				continue
+			}
+			before = d
+			for _, c := range []struct {
+				o         *Outcome
+				instances int
+				hours     float64
+			}{
+				{&want.Plan, least, used},
+				{&want.Reactive, reactive, float64(reactive)},
+				{&want.LastWeek, max(1, int(math.Ceil(1.66*p.LastWeekPeak/10))), math.Ceil(max(1.66*p.LastWeekPeak/10, 1e-9))},
+			} {
+				c.o.Hours++
+				c.o.ReplicaHours += c.hours
+				if d > 10*float64(c.instances) {
+					c.o.UnderHours++
+				}
+			}
+		}
+		got, _, err := Replay([]ServicePlan{p}, []Series{{Name: "a", Start: start.Add(-2 * time.Hour), Step: time.Hour, Values: demand}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, pair := range map[string][2]Outcome{"plan": {got.Plan, want.Plan}, "reactive": {got.Reactive, want.Reactive}, "last week": {got.LastWeek, want.LastWeek}} {
+			if g, w := pair[0], pair[1]; math.Abs(g.ReplicaHours-w.ReplicaHours) > 1e-6 || g.UnderHours != w.UnderHours || g.Hours != w.Hours || math.Abs(g.UnderProvision-w.UnderHours/w.Hours) > 1e-12 {
+				t.Fatalf("%s is %+v, want %+v, of %+v", what, g, w, p)
+			}
+		}
 	}
 }

@@ -12,6 +12,10 @@ import (
 // maxGrid is the longest history in steps: 20 years of minutes.
 const maxGrid = 12_000_000
 
+// sparseGrid is the length from which a history must have a value in one step of
+// 100: two stray stamps shall not cost a grid of millions.
+const sparseGrid = 100_000
+
 // even puts the points of one series on a grid and says what it repaired.
 func (p *points) even(name string, o ReadOptions) (Series, []Warning, error) {
 	var warnings []Warning
@@ -61,8 +65,11 @@ func (p *points) even(name string, o ReadOptions) (Series, []Warning, error) {
 		s.Step = time.Duration(step)
 	}
 	first, last := p.at[0], p.at[len(p.at)-1]
-	if step <= 0 || (last-first)/step+1 > maxGrid {
-		return Series{}, warnings, fmt.Errorf("%d points span %d steps, more than %d", len(p.at), (last-first)/max(step, 1)+1, maxGrid)
+	switch n := (last-first)/max(step, 1) + 1; {
+	case step <= 0 || n > maxGrid:
+		return Series{}, warnings, fmt.Errorf("%d points span %d steps, more than %d", len(p.at), n, maxGrid)
+	case n > sparseGrid && n > 100*int64(len(p.at)):
+		return Series{}, warnings, fmt.Errorf("%d points span %d steps of %s: fewer than one step in 100 has a value", len(p.at), n, stepText(step, p.clock))
 	}
 	return p.grid(s, step, warn), warnings, nil
 }
