@@ -89,6 +89,7 @@ func (a *analyzer) analyze(syntax format.Syntax, b []byte) *facts {
 			b = latin1(b)
 		}
 		a.parser.Reset()
+		a.parser.Secret = hidden
 		d, err := a.parser.Parse(syntax, b)
 		if err != nil {
 			f.broken, _ = err.(*format.SyntaxError)

@@ -30,7 +30,7 @@ type linter struct {
 }
 
 func newLinter(t *tree, opt *Options) *linter {
-	return &linter{t: t, opt: opt, p: newPlacer(t, opt), classes: map[string]bool{}, targets: map[string]bool{}}
+	return &linter{t: t, opt: opt, parser: format.Parser{Secret: hidden}, p: newPlacer(t, opt), classes: map[string]bool{}, targets: map[string]bool{}}
 }
 
 func (l *linter) run(ctx context.Context) {

@@ -104,9 +104,13 @@ func secretInside(v string) secrecy {
 var revealing = regexp.MustCompile(`(?i)(?:secret|token|passphrase|api[-_]?key|access[-_]?key|signature)["']?\s*[=:]\s*\S|\b(?:bearer|basic)\s+\S{8,}`)
 
 // hidden reports whether a value must not be printed: it is a credential, or
-// stands where one belongs, or may have one inside.
+// stands where one belongs, or may have one inside. A plain "key" names things
+// more often than it opens them, so only what no person would call a thing is hidden.
 func hidden(key, v string) bool {
 	if secretOf(key, v) != noSecret || revealing.MatchString(v) {
+		return true
+	}
+	if strings.EqualFold(key, "key") && scrambled(v) && judge(v, false) == isSecret {
 		return true
 	}
 	switch strings.ToLower(v) {
@@ -114,6 +118,28 @@ func hidden(key, v string) bool {
 		return false
 	}
 	return kindOfKey(key) != anyKey && (!referenceForm.MatchString(v) || withDefault.MatchString(v))
+}
+
+// scrambled reports whether letters and digits of some word are mixed as in
+// generated text: in a word of at least 12, or changing at least three times.
+func scrambled(v string) bool {
+	length, changes := 0, 0
+	digitBefore := false
+	for i := range len(v) {
+		if !wordByte(v[i]) {
+			length, changes = 0, 0
+			continue
+		}
+		digit := v[i] >= '0' && v[i] <= '9'
+		if length > 0 && digit != digitBefore {
+			changes++
+		}
+		digitBefore = digit
+		if length++; changes >= 3 || length >= 12 && changes > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // secretObject reports whether a map is a Kubernetes Secret.

@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -242,5 +243,51 @@ func TestFilesOfAConfigServerBelongToTheirServices(t *testing.T) {
 	want := map[string]string{"config/application-prod.yml": filepath.Base(root), "config/orders-prod.yml": "orders", "other/orders-prod.yml": "other"}
 	if !maps.Equal(got, want) {
 		t.Errorf("services %v, want %v", got, want)
+	}
+}
+
+// Reports are pasted into tickets, so what tells the items of a list apart is
+// not printed where it is a credential, and neither are the values themselves.
+func TestACredentialIsNoPartOfAKeyPath(t *testing.T) {
+	const list = "servers: [{ID: CRED1, port: 1}, {ID: CRED2, port: 2}]\n"
+	for _, c := range []struct{ id, one, two, three string }{
+		{"key", "AKIAQ7RT2MWX9KLP4ZSB", "AKIAQ7RT2MWX9KLP4ZSC", "AKIAQ7RT2MWX9KLP4ZSD"},
+		{"key", "Zq83hd72Kd0sWm", "Zq83hd72Kd0sWn", "Zq83hd72Kd0sWo"},
+		{"key", "6f9+619/ff8b86d011b", "6f9+619/ff8b86d012b", "6f9+619/ff8b86d013b"},
+		{"host", "redis://app:Zq83hd7@h:1", "redis://app:Zq83hd8@h:1", "redis://app:Zq83hd9@h:1"},
+	} {
+		text := strings.NewReplacer("ID", c.id, "CRED1", `"`+c.one+`"`, "CRED2", `"`+c.two+`"`)
+		before := text.Replace(list)
+		for name, after := range map[string]string{
+			"value":     strings.Replace(before, "port: 2", "port: 3", 1),
+			"item gone": text.Replace("servers: [{ID: CRED1, port: 1}]\n"),
+			"item new":  text.Replace("servers: [{ID: CRED1, port: 1}, {ID: CRED2, port: 2}, {ID: '" + c.three + "', port: 3}]\n"),
+			"rotated":   strings.Replace(before, c.two, c.three, 1),
+			"twice":     strings.Replace(before, "port: 2", "port: 2, port: 2", 1),
+			"address":   strings.Replace(before, "port: 2", "port: 2, to: 10.16.1.11", 1),
+		} {
+			root := fleet(t, 3)
+			put(t, root, "svcb", "", "x.yaml", before)
+			write(t, root, "svcb/prod/svcb-1/conf/x.yaml", after)
+			r := run(t, lint.Dir(root), lint.Options{})
+			if !strings.Contains(brief(r), "servers[1]") && !strings.Contains(brief(r), "servers[2]") {
+				t.Errorf("%s of %s: found\n%s\nwant a key of the list by index", name, c.one, brief(r))
+			}
+			b, err := json.Marshal(r)
+			check(t, err)
+			for _, credential := range []string{c.one, c.two, c.three} {
+				if bytes.Contains(b, []byte(credential)) {
+					t.Errorf("%s: %s is in %s", name, credential, b)
+				}
+			}
+		}
+	}
+	for _, key := range []string{"node-role.k8s.io/edge", "checkout-2", "feature_flag_v2_2026", "topology.ebs.csi.aws.com/zone"} {
+		root := fleet(t, 3)
+		put(t, root, "svcb", "", "x.yaml", "l: [{key: "+key+", v: 1}]\n")
+		write(t, root, "svcb/prod/svcb-1/conf/x.yaml", "l: [{key: "+key+", v: 2}]\n")
+		if got, want := brief(run(t, lint.Dir(root), lint.Options{})), "WX101 l["+key+"].v 1"; got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
 	}
 }

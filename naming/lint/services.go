@@ -404,7 +404,7 @@ func (l *linter) sharedIn(g *group, id, e int32, services map[uint64]map[string]
 	if err != nil {
 		return
 	}
-	var p format.Parser // the nodes stay in use
+	p := format.Parser{Secret: hidden} // the nodes stay in use
 	d, err := p.Parse(l.t.contents[id].syntax, b)
 	if err != nil {
 		return

@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -145,6 +146,7 @@ type Node struct {
 	Kind         Kind
 	Quoted       bool
 	Repeated     bool // a list made of repeated keys, not written as a list
+	secret       bool // see Parser.Secret
 	Key, Value   string
 	Line, Column int32
 	First, Next  *Node // first child, next sibling
@@ -210,7 +212,12 @@ const maxDepth = 1000
 // A Parser reads files. The zero value is ready. A Parser keeps the memory of
 // the nodes: call [Parser.Reset] to reuse it when earlier documents are no
 // longer needed. It is not safe for concurrent use.
+//
+// Secret says which value of a key must not be printed; nil means none. Key
+// paths are printed, so such a value is no identity of a list item.
 type Parser struct {
+	Secret func(key, value string) bool
+
 	slabs [][]Node
 	slab  int
 	used  int
@@ -269,12 +276,26 @@ func (p *Parser) Parse(syntax Syntax, b []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Secret != nil {
+		p.markSecrets(d.Root)
+	}
 	if syntax.Repeats() {
 		p.mergeRepeated(d.Root)
 	} else {
 		p.duplicates(d, d.Root, nil)
 	}
 	return d, nil
+}
+
+// markSecrets marks what below n would identify an item and is a secret.
+func (p *Parser) markSecrets(n *Node) {
+	for c := n.First; c != nil; c = c.Next {
+		if c.Kind != Scalar {
+			p.markSecrets(c)
+		} else if key := strings.TrimPrefix(c.Key, "@"); slices.Contains(identityKeys, key) {
+			c.secret = p.Secret(key, c.Value)
+		}
+	}
 }
 
 // duplicates lists the keys that stand twice in one map, anywhere below n.

@@ -10,7 +10,8 @@ var identityKeys = []string{"name", "id", "key", "host", "path"}
 
 // Identity returns what tells an item apart from its neighbours: the value of
 // its name, id, key, host or path, the kind and name of a Kubernetes object, or
-// the arguments of a repeated block. It is empty where there is none.
+// the arguments of a repeated block. It is empty where there is none, and never
+// what [Parser].Secret hides.
 func Identity(item *Node) string {
 	if item.Kind != Map {
 		return ""
@@ -27,7 +28,7 @@ func Identity(item *Node) string {
 	}
 	for _, k := range identityKeys {
 		for _, key := range [2]string{k, "@" + k} {
-			if c := item.Child(key); c != nil && c.Kind == Scalar && c.Value != "" {
+			if c := item.Child(key); c != nil && c.Kind == Scalar && c.Value != "" && !c.secret {
 				return c.Value
 			}
 		}
