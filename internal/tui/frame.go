@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/wxops/wxops/capacity"
@@ -46,11 +47,17 @@ func (f frame) line(g *chart.Grid) {
 	word, role := f.phase()
 	x := g.Put(0, 0, role, word)
 	worst := f.worstGuard()
-	parts := []string{f.s.Elapsed.Round(1e8).String(), rate(f.s.AchievedRate)}
+	elapsed, now := f.s.Elapsed.Round(1e8).String(), rate(f.s.AchievedRate)
+	texts := []string{elapsed + ", " + now, now, elapsed} // the first that leaves room for the way out
 	if worst != nil {
-		parts = append(parts, worst.Name+" "+guardWord(*worst))
+		texts = slices.Insert(texts, 0, texts[0]+", "+worst.Name+" "+guardWord(*worst))
 	}
-	g.PutMax(x+1, 0, g.W-x-1, chart.Plain, strings.Join(parts, ", ")+"; q restores")
+	const out = "; q restores"
+	text := texts[len(texts)-1]
+	if i := slices.IndexFunc(texts, func(t string) bool { return chart.Width(t+out) <= g.W-x-1 }); i >= 0 {
+		text = texts[i]
+	}
+	g.PutMax(x+1, 0, g.W-x-1, chart.Plain, text+out)
 }
 
 func (f frame) large(g *chart.Grid) {
@@ -144,8 +151,11 @@ func (f frame) header(g *chart.Grid) {
 	g.Right(g.W, 0, chart.Plain, clock)
 	phaseAt := g.W - chart.Width(clock) - 3 - chart.Width(word)
 	g.Put(phaseAt, 0, role, word)
-	x := g.PutMax(0, 0, phaseAt-2, chart.Strong, f.title)
-	g.PutMax(x+2, 0, phaseAt-2-(x+2), chart.Plain, f.s.Instance)
+	room, x := phaseAt-2, 0
+	if chart.Width(f.title)+2+chart.Width(f.s.Instance) <= room || f.s.Instance == "" {
+		x = g.PutMax(0, 0, room, chart.Strong, f.title) + 2
+	} // else the title gives way: it is known, which instance is at stake must be read
+	g.PutMax(x, 0, room-x, chart.Plain, f.s.Instance)
 
 	x = g.PutMax(0, 1, g.W, chart.Objective, "objective "+f.s.Objective.String())
 	var parts []string
@@ -424,7 +434,9 @@ func cpuShort(s stress.Sample) string {
 	return fmt.Sprintf("%.1f cores", s.CPU)
 }
 
-// decisions writes the latest sentences, the newest at the bottom.
+// decisions writes the latest sentences, the newest at the bottom. One that is
+// repeated window after window stands once, with the time it was first said, so
+// that it does not push out what was decided before.
 func (f frame) decisions(g *chart.Grid, x, y, w, rows int) {
 	type line struct {
 		stamp, text string
@@ -433,8 +445,11 @@ func (f frame) decisions(g *chart.Grid, x, y, w, rows int) {
 	var lines []line
 	for i := len(f.s.Sentences) - 1; i >= 0; i-- { // whole sentences, as many as fit
 		d := f.s.Sentences[i]
+		if i > 0 && f.s.Sentences[i-1].Text == d.Text {
+			continue
+		}
 		role := chart.Plain
-		if i == len(f.s.Sentences)-1 {
+		if lines == nil {
 			role = chart.Strong
 		}
 		var said []line

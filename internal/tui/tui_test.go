@@ -213,6 +213,28 @@ func TestScreenEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Where there is no room for everything, what is at stake stays: the instance
+// in the title, the way out in the single line, and the decisions taken before
+// one that is repeated in every window.
+func TestNarrowFramesKeepWhatMatters(t *testing.T) {
+	s := at(9 * time.Second)
+	s.Holding = true
+	if text := (frame{title: "wxops stress shift", s: s}).draw(60, 15).String(); !strings.Contains(text, s.Instance+" ") {
+		t.Errorf("the instance %s is cut:\n%s", s.Instance, text)
+	}
+	if text := (frame{title: "wxops stress shift", s: s}).draw(40, 10).String(); !strings.Contains(text, "HOLD, asked by you") || !strings.Contains(text, "q restores") {
+		t.Errorf("no phase or no way out: %s", text)
+	}
+	s.Sentences = []stress.Sentence{{At: 7 * time.Second, Text: "the estimate settles"}}
+	for i := range 12 {
+		s.Sentences = append(s.Sentences, stress.Sentence{At: time.Duration(8+i) * time.Second, Text: "held by the user"})
+	}
+	text := frame{title: "wxops stress shift", s: s}.draw(100, 30).String()
+	if n := strings.Count(text, "held by the user"); n != 1 || !strings.Contains(text, "8.0 s  held by the user") || !strings.Contains(text, "the estimate settles") {
+		t.Errorf("the same sentence stands there %d times:\n%s", n, text)
+	}
+}
+
 // Without colour the screen has no colour sequence at all, and says the same.
 func TestNoColorKeepsEveryWord(t *testing.T) {
 	m := func(color bool) string {
