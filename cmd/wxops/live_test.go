@@ -150,11 +150,22 @@ func TestShiftNeedsTraffic(t *testing.T) {
 	if err := os.WriteFile(names, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("wxops", "stress", "shift", "checkout/a", "--names", "file:"+names, "--slo", "p99<50ms", "--metrics", in.MetricsURL())
-	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 3 || !bytes.Contains(out, []byte("no traffic reaches checkout/a")) {
-		t.Errorf("exit %d (%v):\n%s", cmd.ProcessState.ExitCode(), err, out)
+	for _, flags := range [][]string{nil, {"--dry-run"}, {"--dry-run", "-o", "json"}} {
+		args := []string{"stress", "shift", "checkout/a", "--names", "file:" + names, "--slo", "p99<50ms", "--metrics", in.MetricsURL()}
+		cmd := exec.Command("wxops", append(args, flags...)...)
+		cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err := cmd.Run()
+		if cmd.ProcessState.ExitCode() != 3 || !bytes.Contains(stderr.Bytes(), []byte("no traffic reaches checkout/a")) {
+			t.Errorf("%v: exit %d (%v):\n%s%s", flags, cmd.ProcessState.ExitCode(), err, stdout.Bytes(), stderr.Bytes())
+		}
+		if len(flags) == 3 && (stdout.Len() > 0 || !bytes.Contains(stderr.Bytes(), []byte("dry run: no weight was written"))) {
+			t.Errorf("%v: the plan is not on standard error:\n%s", flags, stdout.Bytes())
+		}
+	}
+	if _, out := said(t, t.TempDir(), "stress", "shift", "checkout/a", "--names", "file:"+names, "--slo", "p99<50ms", "--pid", "4194305"); !bytes.Contains([]byte(out), []byte("without --pid it is found by the address of checkout/a")) {
+		t.Errorf("a process that does not exist:\n%s", out)
 	}
 	if after, err := os.ReadFile(names); err != nil || string(after) != text {
 		t.Errorf("the names changed (%v):\n%s", err, after)

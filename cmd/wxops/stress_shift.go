@@ -72,7 +72,7 @@ stopped the test; 130 interrupted.`,
 	fl.Float64Var(&f.maxShare, "max-share", 0, "highest share of the service's requests, 0..1 (default twice the base share)")
 	fl.Float64Var(&f.maxSeconds, "max-seconds", 60, "end the test after this many seconds")
 	fl.StringVar(&f.errorBudget, "error-budget", "0.5%", "share of requests that may miss the objective or fail")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would be done; write no weight")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would be done; write no weight (no document: with -o json it is said on standard error)")
 	fl.BoolVar(&f.plain, "plain", false, "one line per step and decision on standard error, no live screen")
 	fl.StringVar(&f.out, "out", "", "also write the curve document to this file")
 	f.output.AddFlag(cmd, "table", "json", "yaml")
@@ -326,7 +326,8 @@ func (p *probes) openLocal(ctx context.Context, to *[]stress.Source, requests fu
 	process, err := signal.OpenProcess(ctx, signal.ProcessOptions{Address: p.target.Address, PID: p.flags.pid})
 	if err != nil {
 		if p.flags.pid != 0 {
-			return cli.Failf("watch process %d", p.flags.pid).WithCause(err).WithHint("run as its user or as root, on its host")
+			return cli.Failf("watch process %d", p.flags.pid).WithCause(err).
+				WithHint("--pid takes a running process of this user (root may watch any); without --pid it is found by the address of %s", p.target.ID())
 		}
 		p.notes = append(p.notes, "process: "+err.Error())
 	} else {
@@ -357,7 +358,8 @@ func metricsError(url string, err error) error {
 	return cli.Failf("read --metrics %s", url).WithCause(err).WithHint("curl %s should print Prometheus text", url)
 }
 
-// dryRun reads one window and says what a test would do.
+// dryRun reads one window and says what a test would do. It fails where the
+// test would not begin.
 func dryRun(ctx context.Context, s *cli.IO, of []naming.Instance, at int, p probes) error {
 	meter := stress.NewMeter(time.Now(), 2*time.Second, time.Now, p.sources...)
 	var sample stress.Sample
@@ -414,5 +416,18 @@ func dryRun(ctx context.Context, s *cli.IO, of []naming.Instance, at int, p prob
 	t.Note("now: %.0f req/s reach %s", rate, of[at].ID())
 	t.Note("would raise its share from %.1f %% to at most %.1f %%, about %.0f req/s, for at most %s", 100*share, 100*most, rate*most/share, p.config.MaxDuration)
 	t.Note("dry run: no weight was written")
-	return t.Write(s.Out)
+	// Standard output is for the document, which a dry run has not: a script
+	// that reads JSON there must not meet a table.
+	out := s.Out
+	if p.flags.output.Format != "table" {
+		out = s.Err
+	}
+	if err := t.Write(out); err != nil {
+		return err
+	}
+	if !(rate > 0) { // what the pre-flight of the test would say
+		return cli.Failf("stress %s", of[at].ID()).WithCause(fmt.Errorf("the test would not begin: no traffic reaches %s", of[at].ID())).
+			WithHint("send requests through the balancer, then repeat the dry run")
+	}
+	return nil
 }
