@@ -174,12 +174,12 @@ while a test of the service is running, and recorded in the run log.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := strconv.Atoi(args[1])
 			if err != nil || w < 0 {
-				return cli.Usagef("weight %q is not a whole number from 0", args[1]).WithHint("wxops names weight %s 100", args[0])
+				return cli.Usagef("weight %q is not a whole number from 0", args[1]).WithHint("wxops names weight %s 100 --names '%s'", args[0], names)
 			}
 			return change(cmd.Context(), s, names, args[0], func(dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
 				if most := reg.MaxWeight(); naming.Weight(w) > most {
 					return naming.Change{}, cli.Usagef("weight %d is outside [0, %d], the range of %s", w, most, names).
-						WithHint("wxops names weight %s %d", args[0], most)
+						WithHint("wxops names weight %s %d --names '%s'", args[0], most, names)
 				}
 				return naming.SetWeight(cmd.Context(), dir, reg, service, instance, naming.Weight(w))
 			})

@@ -78,7 +78,7 @@ func TestCommandsOnARealHAProxy(t *testing.T) {
 	for _, names := range []string{"haproxy:unix:" + h.Socket + "?backend=checkout", "haproxy:tcp:" + h.API + "?backend=checkout&layer=logic"} {
 		expectSaid(t, state, 0, []string{"checkout/a", "66.7 %", "no check"}, "names", "ls", "--names", names)
 		expectSaid(t, state, 2, []string{"did you mean checkout"}, "names", "ls", "chekout", "--names", names)
-		expectSaid(t, state, 2, []string{"weight 300 is outside [0, 256]"}, "names", "weight", "checkout/a", "300", "--names", names)
+		expectSaid(t, state, 2, []string{"weight 300 is outside [0, 256]", "hint:  wxops names weight checkout/a 256 --names '" + names + "'"}, "names", "weight", "checkout/a", "300", "--names", names)
 		expectSaid(t, state, 0, []string{"checkout/a: weight 100 -> 128"}, "names", "weight", "checkout/a", "128", "--names", names)
 		expectSaid(t, state, 0, []string{"checkout/a: weight 128 -> 0"}, "names", "drain", "checkout/a", "--names", names)
 		expectSaid(t, state, 2, []string{"last healthy instance"}, "names", "drain", "checkout/b", "--names", names)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,12 +74,46 @@ func parseHAProxy(rest string) (haproxy.Config, error) {
 	return c, nil
 }
 
+// meantRegistry returns the address that was probably meant by one that
+// parseRegistry refuses: the forms of a URL, of a bare path and of HOST:PORT.
+// It is "" where there is nothing to go by.
+func meantRegistry(address string) string {
+	where := strings.TrimPrefix(address, "haproxy:")
+	where = strings.TrimPrefix(where, "unix:")
+	where = strings.TrimPrefix(where, "tcp:")
+	if after, ok := strings.CutPrefix(where, "//"); ok {
+		where = after
+	}
+	path, _, _ := strings.Cut(where, "?")
+	meant := ""
+	_, port, err := net.SplitHostPort(path)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	switch {
+	case strings.Contains(address, ".yaml") && !strings.Contains(path, ":"):
+		meant = "file:" + where
+	case strings.HasPrefix(path, "/"), strings.HasSuffix(path, ".sock"):
+		meant = "haproxy:unix:" + where
+	case err == nil:
+		meant = "haproxy:tcp:" + where
+	}
+	if _, err := parseRegistry(meant); err != nil {
+		return ""
+	}
+	return meant
+}
+
 // openRegistry opens the registry at an address, as given by a person or as a
 // backend's Address returns it. It is the naming.Opener of the whole program.
 func openRegistry(ctx context.Context, address string) (naming.Registry, error) {
 	u, err := parseRegistry(address)
 	if err != nil {
-		return nil, cli.Usagef("%s", err).WithHint("--names takes %s", namesForms)
+		refused := cli.Usagef("%s", err)
+		if meant := meantRegistry(address); meant != "" {
+			return nil, refused.WithHint("--names '%s'", meant)
+		}
+		return nil, refused.WithHint("--names takes %s", namesForms)
 	}
 	if u.scheme == "file" {
 		return asRegistry(file.Open(u.path))

@@ -15,3 +15,29 @@ func FuzzParseRegistry(f *testing.F) {
 		}
 	})
 }
+
+// An address in the form of a URL, of a path or of HOST:PORT is refused with
+// the one that was meant; nothing is guessed from a name.
+func TestRefusedRegistryNamesTheOneMeant(t *testing.T) {
+	for address, want := range map[string]string{
+		"haproxy:///run/h.sock":         "haproxy:unix:/run/h.sock",
+		"haproxy:/run/h.sock?backend=a": "haproxy:unix:/run/h.sock?backend=a",
+		"/run/h.sock":                   "haproxy:unix:/run/h.sock",
+		"unix:/run/h.sock":              "haproxy:unix:/run/h.sock",
+		"haproxy://127.0.0.1:9999":      "haproxy:tcp:127.0.0.1:9999",
+		"tcp:[::1]:9999":                "haproxy:tcp:[::1]:9999",
+		"names.yaml":                    "file:names.yaml",
+		"/etc/wxops/names.yaml":         "file:/etc/wxops/names.yaml",
+		"etcd:x":                        "",
+		"consul://agent":                "",
+		"checkout":                      "",
+		"":                              "",
+	} {
+		if _, err := parseRegistry(address); err == nil {
+			t.Errorf("%q is accepted", address)
+		}
+		if got := meantRegistry(address); got != want {
+			t.Errorf("%q: meant %q, want %q", address, got, want)
+		}
+	}
+}

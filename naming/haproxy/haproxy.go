@@ -92,10 +92,10 @@ func Open(ctx context.Context, c Config) (*Registry, error) {
 	}
 	major, minor, text, err := parseVersion(info)
 	if err != nil {
-		return nil, fmt.Errorf("haproxy at %s: %w: %w", r.Address(), naming.ErrVersion, err)
+		return nil, fmt.Errorf("%s: %w: %w", r.Address(), naming.ErrVersion, err)
 	}
 	if major < 2 || major == 2 && minor < 4 {
-		return nil, fmt.Errorf("haproxy at %s: %w: it is %s, 2.4 or later is needed", r.Address(), naming.ErrVersion, text)
+		return nil, fmt.Errorf("%s: %w: it is %s, 2.4 or later is needed", r.Address(), naming.ErrVersion, text)
 	}
 	return r, nil
 }
