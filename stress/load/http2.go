@@ -492,7 +492,7 @@ func grpcStatus(b body) int {
 
 // http2 returns the request of HTTP/2: a header block that uses no dynamic
 // table, and the body.
-func (t Target) http2(grpc bool) wire {
+func (t Target) http2(grpc bool) *wire {
 	scheme := t.URL.Scheme
 	method := t.method()
 	if grpc {
@@ -524,7 +524,7 @@ func (t Target) http2(grpc bool) wire {
 			b = appendField(b, name, v)
 		}
 	}
-	return wire{bytes: b, body: t.Body, head: t.method() == "HEAD", safe: t.safe()}
+	return &wire{bytes: b, body: t.Body, head: t.method() == "HEAD", safe: t.safe()}
 }
 
 // appendField writes a literal field without indexing (RFC 7541, 6.2.2).

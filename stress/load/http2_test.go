@@ -2,12 +2,14 @@ package load
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,7 +39,7 @@ func readHTTP2(t *testing.T, b []byte, grpc bool, cut func(left int) int) (*work
 	w := &worker{
 		cfg: &config{
 			epoch: time.Now(), order: []int32{0}, workers: 1, timeout: int64(time.Hour), streams: 4, http2: true, grpc: grpc,
-			targets: []wire{Target{URL: mustURL(t, "http://example.test/"), Body: []byte("question")}.http2(grpc)},
+			targets: []*wire{Target{URL: mustURL(t, "http://example.test/"), Body: []byte("question")}.wire(true, grpc)},
 		},
 		io: sink{}, left: fuzzRequests, size: 1, st: newBlock(1), stop: &atomic.Int64{}, grace: &atomic.Int64{}, started: true,
 	}
@@ -194,5 +196,70 @@ func TestHTTP2CountsAnswersResetsAndGoAway(t *testing.T) {
 	}
 	if c.state != connOpen {
 		t.Error("the connection was closed with an answer to come")
+	}
+}
+
+// taken is a driver that keeps what was sent.
+type taken struct {
+	sink
+	bytes []byte
+}
+
+func (d *taken) send(_ *conn, b []byte) Failure {
+	d.bytes = append(d.bytes, b...)
+	return none
+}
+
+// A request of a log that waits while very many others come and go is sent
+// again as itself when the server has not begun with it.
+func TestHTTP2RetriesTheRequestOfTheLogThatWasLost(t *testing.T) {
+	const others = 40_000
+	log := make(chan recordedItem, 1+others)
+	for i := range 1 + others {
+		path := "/other"
+		if i == 0 {
+			path = "/first"
+		}
+		log <- recordedItem{wire: Target{URL: mustURL(t, "http://example.test"+path)}.wire(true, false)}
+	}
+	close(log)
+	g := &Generator{options: Options{
+		Targets: []Target{{URL: mustURL(t, "http://127.0.0.1/")}}, Recording: &Recording{}, Protocol: HTTP2,
+		Workers: 1, Connections: 1, MaxConnections: 1, Streams: 2, Timeout: time.Hour, Every: time.Hour,
+	}}
+	g.options.Recording.Source = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
+	if err := g.configure(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	out := &taken{}
+	w, c := g.workers[0], &conn{}
+	w.io, w.src, w.conns, w.started = out, &recorded{in: log, cfg: g.cfg}, []*conn{c}, true
+	w.stop.Store(math.MaxInt64 / 2)
+	c.req.conn = c
+	w.dial(c, false)
+	w.onConnect(c, nil)
+	w.dispatch(w.clock()) // /first on stream 1, another on stream 3
+	for i := range uint32(others) {
+		w.onData(c, serverFrames(func(f *xhttp2.Framer, block func(fields ...string) []byte) {
+			_ = f.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3 + 2*i, BlockFragment: block(":status", "200"), EndStream: true, EndHeaders: true})
+		}), 0)
+		w.dispatch(w.clock())
+		w.flush()
+	}
+	if n := w.st.answers(); n != others || w.flying != 1 {
+		t.Fatalf("%d answers and %d in flight, want %d and 1", n, w.flying, others)
+	}
+	w.onData(c, serverFrames(func(f *xhttp2.Framer, _ func(fields ...string) []byte) {
+		_ = f.WriteGoAway(0, xhttp2.ErrCodeNo, nil)
+	}), 0)
+	out.bytes = nil
+	if c.state == connClosed {
+		w.dial(c, false)
+	}
+	w.onConnect(c, nil)
+	w.dispatch(w.clock())
+	w.flush()
+	if !bytes.Contains(out.bytes, []byte("/first")) {
+		t.Errorf("sent again: %q, want /first", out.bytes)
 	}
 }

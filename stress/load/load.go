@@ -263,14 +263,9 @@ func (g *Generator) configure(ctx context.Context) error {
 		growth: 5 * float64(o.Connections) / float64(o.Workers),
 	}
 	for _, t := range o.Targets {
-		if cfg.http2 {
-			cfg.targets = append(cfg.targets, t.http2(o.Protocol == GRPC))
-		} else {
-			cfg.targets = append(cfg.targets, t.http1())
-		}
+		cfg.targets = append(cfg.targets, t.wire(cfg.http2, cfg.grpc))
 	}
 	if o.Recording != nil {
-		cfg.targets = make([]wire, ringSize)
 		if g.log, err = o.Recording.open(ctx, cfg.http2, cfg.grpc); err != nil {
 			return err
 		}

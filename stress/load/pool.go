@@ -72,7 +72,7 @@ func (w *worker) lose(c *conn, kind Failure) {
 		return
 	}
 	if r := &c.req; r.flying {
-		if kind == Closed && c.answers > 0 && w.cfg.targets[r.target].safe {
+		if kind == Closed && c.answers > 0 && r.wire.safe {
 			w.again(r)
 		} else {
 			w.failed(r, kind)

@@ -97,15 +97,12 @@ type LogLine struct {
 	Body         []byte
 }
 
-// ringSize is how many requests are ready before they are due, and in flight.
-const (
-	ringSize  = 1 << 15
-	readAhead = 1 << 12
-)
+// readAhead is how many requests are ready before they are due.
+const readAhead = 1 << 12
 
 type recordedItem struct {
 	at   int64 // nanoseconds since the first request of the log
-	wire wire
+	wire *wire
 }
 
 // recorded is the source of a replay. One worker uses it.
@@ -115,7 +112,6 @@ type recorded struct {
 	ahead  recordedItem
 	have   bool
 	closed bool
-	slot   int32
 }
 
 func (s *recorded) due() int64 {
@@ -137,14 +133,6 @@ func (s *recorded) advance() { s.have = false }
 func (s *recorded) spacing() int64 { return 0 }
 
 func (s *recorded) over() bool { return s.closed && !s.have }
-
-// target puts the next request in a place of the ring and returns the place.
-// It is free: fewer requests than places are in flight.
-func (s *recorded) target() int32 {
-	s.slot = (s.slot + 1) % ringSize
-	s.cfg.targets[s.slot] = s.ahead.wire
-	return s.slot
-}
 
 // read parses the log into out until it ends or ctx does.
 func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recordedItem) {
@@ -208,13 +196,7 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 			}
 			any = true
 			r.kept.Add(1)
-			item := recordedItem{at: int64(since)}
-			if h2 {
-				item.wire = t.http2(grpc)
-			} else {
-				item.wire = t.http1()
-			}
-			return second.add(item, x.At.Nanosecond() == 0, send)
+			return second.add(recordedItem{at: int64(since), wire: t.wire(h2, grpc)}, x.At.Nanosecond() == 0, send)
 		})
 		if err == nil {
 			err = r.tooBad()

@@ -42,6 +42,14 @@ type wire struct {
 	safe  bool // may be sent again: idempotent (RFC 9110, 9.2.2)
 }
 
+// wire returns the request in the form of its protocol.
+func (t Target) wire(http2, grpc bool) *wire {
+	if http2 {
+		return t.http2(grpc)
+	}
+	return t.http1()
+}
+
 // check refuses what would break the framing of the request.
 func (t Target) check() error {
 	if t.URL == nil || t.URL.Host == "" {
@@ -83,7 +91,7 @@ func (t Target) get(name string) (string, bool) {
 }
 
 // http1 returns the request of HTTP/1.1.
-func (t Target) http1() wire {
+func (t Target) http1() *wire {
 	var b strings.Builder
 	uri := t.URL.RequestURI()
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", t.method(), uri)
@@ -103,7 +111,7 @@ func (t Target) http1() wire {
 	}
 	b.WriteString("\r\n")
 	b.Write(t.Body)
-	return wire{bytes: []byte(b.String()), head: t.method() == "HEAD", safe: t.safe()}
+	return &wire{bytes: []byte(b.String()), head: t.method() == "HEAD", safe: t.safe()}
 }
 
 // order spreads the targets by weight so that each one comes up as evenly as

@@ -12,7 +12,8 @@ type request struct {
 	prev, next *request // of the requests in flight, in the order of sending
 	conn       *conn
 	due, sent  int64
-	target     int32
+	wire       *wire // what is sent
+	target     int32 // whose statistics it counts in
 	stream     uint32
 	retried    bool
 	warm       bool // due during the warm-up: not counted
@@ -126,7 +127,7 @@ type link struct {
 type config struct {
 	epoch     time.Time
 	addresses []address
-	targets   []wire
+	targets   []*wire
 	order     []int32 // indices of targets, repeated
 	workers   int
 	timeout   int64
@@ -335,15 +336,16 @@ func (w *worker) claim(r *request, due int64) {
 	if len(w.retries) > 0 {
 		old := w.retries[0]
 		w.retries = w.retries[:copy(w.retries, w.retries[1:])]
-		r.due, r.sent, r.target, r.retried, r.warm = old.due, old.sent, old.target, true, old.warm
+		r.due, r.sent, r.target, r.wire, r.retried, r.warm = old.due, old.sent, old.target, old.wire, true, old.warm
 		return
 	}
 	r.retried, r.sent = false, 0
 	r.due = due
 	if rec, ok := w.src.(*recorded); ok {
-		r.target = rec.target()
+		r.target, r.wire = 0, rec.ahead.wire
 	} else {
 		r.target = w.cfg.order[w.turn]
+		r.wire = w.cfg.targets[r.target]
 		if w.turn += w.cfg.workers; w.turn >= len(w.cfg.order) {
 			w.turn %= len(w.cfg.order)
 		}
@@ -380,7 +382,7 @@ func (w *worker) begin(c *conn, due, ready, now int64) {
 	}
 	w.baseline.sent(r, w.flying)
 	w.push(r)
-	t := &w.cfg.targets[r.target]
+	t := r.wire
 	if c.h2 != nil {
 		c.h2.begin(w, c, r, t)
 		if c.h2.room() {
