@@ -2,6 +2,7 @@ package load
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -399,5 +401,33 @@ func TestHistogramsKeepThreeDigits(t *testing.T) {
 	}
 	if back, err := hdrhistogram.Decode(b); err != nil || !back.Equals(h) {
 		t.Errorf("decoded it differs: %v", err)
+	}
+}
+
+// The goroutines of connections end with the run, also when there are more
+// connections than events that the engine holds at once.
+func TestNetEngineLeavesNoGoroutines(t *testing.T) {
+	const connections = 400
+	url := rawServer(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	r := run(t, Options{
+		Targets: []Target{{URL: mustURL(t, url)}}, Stages: Constant(1000, 100*time.Millisecond),
+		Connections: connections, Workers: 1, Portable: true,
+	})
+	if r.Answers() != 100 {
+		t.Errorf("%d answers, want 100: %v", r.Answers(), r.Report(nil).Errors)
+	}
+	left := func() int {
+		stacks := make([]byte, 16<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return bytes.Count(stacks, []byte("created by github.com/wxops/wxops/stress/load.(*netDriver)")) +
+			bytes.Count(stacks, []byte("created by github.com/wxops/wxops/stress/load.(*netLink)"))
+	}
+	deadline := time.After(5 * time.Second)
+	for left() > 0 {
+		select {
+		case <-deadline:
+			t.Fatalf("%d goroutines of %d connections are left", left(), connections)
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }

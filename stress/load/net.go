@@ -27,7 +27,7 @@ type netLink struct {
 	mu       sync.Mutex
 	wake     *sync.Cond
 	unsent   []byte
-	closed   bool
+	gone     chan struct{} // closed under mu by the hang-up: nobody takes events any more
 	consumed chan struct{} // the worker is done with the bytes of the last event
 }
 
@@ -50,43 +50,66 @@ func (d *netDriver) dial(c *conn) error {
 	a := d.w.cfg.addresses[d.turn%len(d.w.cfg.addresses)]
 	d.turn++
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.w.cfg.timeout))
-	l := &netLink{c: c, cancel: cancel, consumed: make(chan struct{}, 1)}
+	l := &netLink{c: c, cancel: cancel, gone: make(chan struct{}), consumed: make(chan struct{}, 1)}
 	l.wake = sync.NewCond(&l.mu)
 	c.link.net = l
 	go l.run(ctx, d.w.cfg, a, d.events)
 	return nil
 }
 
-// run opens the connection and reads until it ends. Events of a link that was
-// hung up are dropped by the worker, which compares it with its connection's.
+// run opens the connection and reads until it ends or is hung up. Events of a
+// link that was hung up are dropped by the worker, which compares it with its
+// connection's.
 func (l *netLink) run(ctx context.Context, cfg *config, a address, events chan<- netEvent) {
 	defer l.cancel()
 	n, err := open(ctx, cfg, a)
 	if err != nil {
-		events <- netEvent{link: l, err: err}
+		l.tell(events, netEvent{link: l, err: err})
 		return
 	}
 	l.mu.Lock()
 	l.net = n
-	closed := l.closed
+	hungUp := l.hungUp()
 	l.mu.Unlock()
-	if closed {
+	if hungUp {
 		n.Close()
 		return
 	}
 	go l.write(n)
-	events <- netEvent{link: l, opened: true}
+	l.tell(events, netEvent{link: l, opened: true})
 	buffer := make([]byte, 16<<10)
 	for {
 		k, err := n.Read(buffer)
 		if k > 0 {
-			events <- netEvent{link: l, data: buffer[:k]}
-			<-l.consumed
+			l.tell(events, netEvent{link: l, data: buffer[:k]})
+			select {
+			case <-l.consumed:
+			case <-l.gone: // the worker may still hold the buffer
+				return
+			}
 		}
 		if err != nil {
-			events <- netEvent{link: l, err: err}
+			l.tell(events, netEvent{link: l, err: err})
 			return
 		}
+	}
+}
+
+// tell gives e to the worker. It does not wait for one that has hung up: after
+// a run nobody takes events.
+func (l *netLink) tell(events chan<- netEvent, e netEvent) {
+	select {
+	case events <- e:
+	case <-l.gone:
+	}
+}
+
+func (l *netLink) hungUp() bool {
+	select {
+	case <-l.gone:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -129,10 +152,10 @@ func (l *netLink) write(n net.Conn) {
 	var batch []byte
 	for {
 		l.mu.Lock()
-		for len(l.unsent) == 0 && !l.closed {
+		for len(l.unsent) == 0 && !l.hungUp() {
 			l.wake.Wait()
 		}
-		if l.closed {
+		if l.hungUp() {
 			l.mu.Unlock()
 			return
 		}
@@ -160,17 +183,13 @@ func (d *netDriver) hangup(c *conn) {
 	}
 	c.link.net = nil
 	l.mu.Lock()
-	l.closed = true
+	close(l.gone)
 	n := l.net
 	l.mu.Unlock()
 	l.wake.Signal()
 	l.cancel()
 	if n != nil {
 		go n.Close() // of TLS it writes an alert and may wait
-	}
-	select {
-	case l.consumed <- struct{}{}:
-	default:
 	}
 }
 
@@ -212,10 +231,7 @@ func (d *netDriver) handle(e netEvent) {
 		if current {
 			d.w.onData(c, e.data, 0)
 		}
-		select {
-		case e.link.consumed <- struct{}{}:
-		default: // hung up meanwhile, which has given the sign
-		}
+		e.link.consumed <- struct{}{} // never waits: a link sends its next bytes after this
 	case !current:
 	case e.opened:
 		d.w.onConnect(c, nil)
