@@ -70,23 +70,19 @@ func (h Heat) scales(nx, ny int) (x, y scale) {
 
 // Draw draws the heat into the cells of g as Figure.Draw does.
 func (h Heat) Draw(g *Grid, x, y, w, hh int, ascii bool) {
-	set := []rune(shades)
-	if ascii {
-		set = []rune(shadesASCII)
-	}
 	frameOnly := Figure{X: h.X, Y: h.Y, Rules: h.Rules}
 	sx, sy := h.scales(max(w/10, 2), max((hh-3)/2, 2))
 	frameOnly.X.Min, frameOnly.X.Max = sx.min, sx.max
 	frameOnly.Y.Min, frameOnly.Y.Max, frameOnly.Y.Log = sy.min, sy.max, true
-	frameOnly.Draw(g, x, y, w, hh, ascii)
-	gutter := 0
-	for _, t := range sy.ticks {
-		gutter = max(gutter, Width(t.text))
+	frameOnly.drawAround(g, x, y, w, hh, ascii, func(sx, sy scale, at frame) { h.drawCells(g, sx, sy, at, ascii) })
+}
+
+func (h Heat) drawCells(g *Grid, sx, sy scale, at frame, ascii bool) {
+	set := []rune(shades)
+	if ascii {
+		set = []rune(shadesASCII)
 	}
-	plotX, plotW, plotH := x+gutter+1, w-gutter-1, hh-3
-	if plotH < 2 || plotW < 6 {
-		return
-	}
+	plotW, plotH := at.plotW, at.bottom-at.top+1
 	levels := h.levels()
 	// The buckets that a row of cells covers; a cell shows the darkest of them.
 	first, last := make([]int, plotH), make([]int, plotH)
@@ -108,7 +104,7 @@ func (h Heat) Draw(g *Grid, x, y, w, hh int, ascii bool) {
 			}
 			if dark > 0 {
 				n := 1 + int(dark*float64(len(set)-1)-1e-9)
-				g.set(plotX+c, y+1+r, set[min(n, len(set)-1)], Data)
+				g.set(at.plotX+c, at.top+r, set[min(n, len(set)-1)], Data)
 			}
 		}
 	}

@@ -121,6 +121,12 @@ func (s Series) role() Role {
 // wide and h rows high: a caption, the plot, its axis and the tick labels. The
 // title is left to the caller. With ascii only characters of ASCII are used.
 func (f Figure) Draw(g *Grid, x, y, w, h int, ascii bool) {
+	f.drawAround(g, x, y, w, h, ascii, func(sx, sy scale, at frame) { f.drawSeries(g, sx, sy, at, ascii) })
+}
+
+// drawAround draws a figure as Draw does, with data for its series: above bands
+// and rules, below the names, which must stay readable.
+func (f Figure) drawAround(g *Grid, x, y, w, h int, ascii bool, data func(sx, sy scale, at frame)) {
 	const least = 6
 	plotH := h - 3
 	if h <= 0 {
@@ -147,10 +153,16 @@ func (f Figure) Draw(g *Grid, x, y, w, h int, ascii bool) {
 	top, bottom := y+1, y+plotH
 	row := func(v float64) int { return bottom - int(math.Round(v*float64(plotH-1))) }
 	col := func(v float64) int { return plotX + int(math.Round(v*float64(plotW-1))) }
-	f.drawAxes(g, sx, sy, frame{x, plotX, plotW, top, bottom}, row, col, ascii)
-	f.drawBelow(g, sx, sy, frame{x, plotX, plotW, top, bottom}, row, col, ascii)
+	at := frame{x, plotX, plotW, top, bottom}
+	f.drawAxes(g, sx, sy, at, row, col, ascii)
+	f.drawBelow(g, sx, sy, at, row, col, ascii)
+	data(sx, sy, at)
+	f.drawNames(g, sx, sy, at, row, col)
+}
 
-	r := newRaster(plotW, plotH, ascii)
+// drawSeries draws the lines and points of the series.
+func (f Figure) drawSeries(g *Grid, sx, sy scale, at frame, ascii bool) {
+	r := newRaster(at.plotW, at.bottom-at.top+1, ascii)
 	for _, s := range f.Series {
 		s.segments(sx, sy, func(x0, y0, x1, y1 float64) {
 			r.line(x0, y0, x1, y1, s.role())
@@ -166,12 +178,11 @@ func (f Figure) Draw(g *Grid, x, y, w, h int, ascii bool) {
 		switch {
 		case bits == 0:
 		case ascii:
-			g.set(plotX+i%plotW, top+i/plotW, '*', r.role[i])
+			g.set(at.plotX+i%r.w, at.top+i/r.w, '*', r.role[i])
 		default:
-			g.set(plotX+i%plotW, top+i/plotW, brailleBase+bits, r.role[i])
+			g.set(at.plotX+i%r.w, at.top+i/r.w, brailleBase+bits, r.role[i])
 		}
 	}
-	f.drawNames(g, sx, sy, frame{x, plotX, plotW, top, bottom}, row, col)
 }
 
 // A frame is where a figure's parts lie in a grid: its left edge, and the plot.

@@ -90,6 +90,21 @@ func TestLoadFramesOfAnySizeAndState(t *testing.T) {
 	}
 }
 
+// The tail of a run has long reached the objective: the row of its rule is full
+// from the first column on.
+func TestLoadFramesNameTheRuleOverAFullHeatStrip(t *testing.T) {
+	s := loadRun(t, 100)
+	for _, ascii := range []bool{false, true} {
+		s.ASCII = ascii
+		for _, size := range [][2]int{{100, 30}, {80, 24}} {
+			text := loadViewOf(s, &machine{rate: 2000}, 100*time.Second).draw(size[0], size[1]).String()
+			if n := strings.Count(text, " threshold p99<50ms "); n != 2 {
+				t.Errorf("%d figures name the rule, want 2:\n%s", n, text)
+			}
+		}
+	}
+}
+
 func TestLoadKeys(t *testing.T) {
 	m := &machine{rate: 1000}
 	s := loadRun(t, 5)
