@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/spf13/cobra"
 
 	"github.com/wxops/wxops/capacity"
@@ -44,7 +44,8 @@ func newStressReport(s *cli.IO) *cobra.Command {
 		Short: "Make a page, or a form for other tools, of stress documents",
 		Long: `report reads load, curve and verdict documents and writes one HTML page with
 inline pictures that asks nothing of any network; or JUnit, Markdown, the
-percentile table of HdrHistogram, or Prometheus metrics.`,
+percentile table of HdrHistogram, or Prometheus metrics. The percentile table is
+that of one run: tools that plot several read a file for each.`,
 		Example: `  wxops stress report run.json --out run.html
   wxops stress report base.json new.json verdict.json --to markdown
   wxops stress report run.json --to junit > TEST-load.xml`,
@@ -64,6 +65,10 @@ percentile table of HdrHistogram, or Prometheus metrics.`,
 			}
 			var b bytes.Buffer
 			if err := write(&b, all); err != nil {
+				var usage *cli.Error
+				if errors.As(err, &usage) {
+					return usage
+				}
 				return cli.Usagef("%s", err)
 			}
 			if file == "" {
@@ -381,27 +386,30 @@ func writeJUnit(w io.Writer, all []reported) error {
 }
 
 // writeHDRPlot writes the percentile table that HdrHistogram tools plot, in
-// milliseconds.
+// milliseconds. The form has no place for names of runs, and plotters take a
+// file for each, so that of several runs is refused: merged they would be the
+// percentiles of none.
 func writeHDRPlot(w io.Writer, all []reported) error {
-	total := (*hdrhistogram.Histogram)(nil)
+	var runs []reported
+	var names []string
 	for _, r := range all {
-		if r.Load == nil {
-			continue
-		}
-		h, err := r.Load.Response.Histogram()
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Name, err)
-		}
-		if total == nil {
-			total = h
-		} else {
-			total.Merge(h)
+		if r.Load != nil {
+			runs, names = append(runs, r), append(names, r.Name)
 		}
 	}
-	if total == nil {
-		return fmt.Errorf("hdrplot needs a load document")
+	switch len(runs) {
+	case 0:
+		return cli.Usagef("--to hdrplot needs a load document").WithHint("wxops stress load URL -o json makes one")
+	case 1:
+	default:
+		return cli.Usagef("--to hdrplot takes one load document, not %d: %s", len(runs), strings.Join(names, ", ")).
+			WithHint("wxops stress report run.json --to hdrplot --out run.hgrm, for each run")
 	}
-	_, err := total.PercentilesPrint(w, 5, 1e6)
+	h, err := runs[0].Load.Response.Histogram()
+	if err != nil {
+		return fmt.Errorf("%s: %w", runs[0].Name, err)
+	}
+	_, err = h.PercentilesPrint(w, 5, 1e6)
 	return err
 }
 
