@@ -53,9 +53,8 @@ type Controller struct {
 	before             float64       // offered load of the window before, if it was served well
 	refuted            bool          // the estimate contradicts what was held
 	calm               time.Duration // near the estimate since the last of them
-	pressed            bool          // the rate of this window is near the estimate
-	told               time.Duration // how much of this window guard readings tell the service time of
-	look               int           // guard readings left in which a backlog is kept up and watched
+	probe              float64       // backlog that is sought on purpose, 0: none is
+	plateau            int           // guard readings left in which the backlog is kept
 	stalled, disturbed bool          // in this window: the instance stood still; a guard changed the rate
 	asleep             bool          // the machine stood still in this window, or its queue is still there
 	pauses             int           // of the machine
@@ -74,36 +73,31 @@ const (
 
 // The law in numbers.
 const (
-	baselineTime = 4 * time.Second        // enough for the service time to 2 % at some hundred requests per second
-	backlogShare = 0.45                   // of the time of the objective may be spent waiting
-	holdTime     = 4 * time.Second        // near the estimate, before it is believed
-	growth       = 1.25                   // highest growth per second
-	groping      = 1.08                   // the same above the cautious part of the estimate
-	caution      = 1.12                   // the same while the estimate is vague
-	probing      = 1.08                   // the same while the estimate is refuted by what was held, or vague and from outside
-	leap         = 2                      // highest growth per window
-	backOff      = 0.4                    // of the rate stays when the backlog is far over its limit
-	tolerance    = 1.35                   // times the limit is as much backlog as is watched
-	approach     = 0.6                    // part of the way to the ceiling per window
-	holdShare    = 0.93                   // of the estimated capacity, for the hold
-	cautious     = 0.9                    // of the 5 % quantile of the estimate may be reached quickly
-	settled      = 0.025                  // relative standard deviation at which the estimate is believed
-	vague        = 0.25                   // the same above which an estimate from outside is no bound
-	eased        = 0.8                    // of the rate stays when a backlog shows while the estimate is that vague
-	easing       = 500 * time.Millisecond // between two such steps: what came before has drained
-	patience     = 10 * time.Second       // near the estimate, and it is not believed more
-	outsideHold  = 7 * time.Second        // the same from outside, where it never is
-	usual        = 19 * time.Second       // a longer hold is a better estimate; people wait so long
-	probeAfter   = 13 * time.Second       // a backlog is sought then, if none came by itself
-	pressing     = 0.75                   // of the estimate is a rate at which guard readings tell the service time
-	lookReadings = 15                     // guard readings of a backlog, to see what it does to the service
-	lookCeiling  = 1.01                   // of the estimate is the highest rate for that
-	lookPull     = 0.3                    // seconds in which the backlog is to reach what is wanted
-	acquitted    = 0.01                   // posterior probability at which a slow-down is no longer looked for
-	credible     = 0.998                  // posterior probability at which a slow-down under backlog is believed
-	likely       = 0.75                   // the same when the error budget is spent
-	hinted       = 0.5                    // the same from which the test goes on for longer
-	open         = 0.025                  // the same from which a backlog is sought; 0.1 without any evidence
+	baselineTime = 4 * time.Second         // enough for the service time to 2 % at some hundred requests per second
+	holdTime     = 4 * time.Second         // near the estimate, before it is believed
+	growth       = 1.25                    // highest growth per second
+	groping      = 1.08                    // the same above the cautious part of the estimate
+	caution      = 1.12                    // the same while the estimate is vague
+	probing      = 1.08                    // the same while the estimate is refuted by what was held, or vague and from outside
+	leap         = 2                       // highest growth per window
+	backOff      = 0.4                     // of the rate stays when the backlog is far over its limit
+	tolerance    = 1.35                    // times the limit is as much backlog as is watched
+	approach     = 0.6                     // part of the way to the ceiling per window
+	holdShare    = 0.93                    // of the estimated capacity, for the hold
+	cautious     = 0.9                     // of the 5 % quantile of the estimate may be reached quickly
+	settled      = 0.025                   // relative standard deviation at which the estimate is believed
+	vague        = 0.25                    // the same above which an estimate from outside is no bound
+	eased        = 0.8                     // of the rate stays when a backlog shows while the estimate is that vague
+	easing       = 500 * time.Millisecond  // between two such steps: what came before has drained
+	patience     = 10 * time.Second        // near the estimate, and it is not believed more
+	outsideHold  = 7 * time.Second         // the same from outside, where it never is
+	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
+	probeAfter   = 13 * time.Second        // a backlog is sought then, if none came by itself
+	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
+	credible     = 0.985                   // posterior probability at which a slow-down under backlog is believed
+	likely       = 0.75                    // the same when the error budget is spent
+	hinted       = 0.5                     // the same from which the test goes on for longer
+	open         = 0.05                    // the same from which a backlog is sought; 0.1 without any evidence
 )
 
 // NewController returns a controller in its baseline phase. cfg must pass
@@ -121,12 +115,12 @@ func (c *Controller) Command(cmd Command) Decision {
 	switch cmd {
 	case CommandHold:
 		c.paused = true
-		c.look = 0
+		c.plateau, c.probe = 0, 0
 	case CommandResume:
 		c.paused = false
 	case CommandBackOff:
 		c.paused = true
-		c.look = 0
+		c.plateau, c.probe = 0, 0
 		c.target = math.Max(c.base, c.target*0.8)
 	}
 	d := c.last
@@ -148,7 +142,6 @@ func (c *Controller) Step(s Sample) Decision {
 	d := c.decide(s)
 	d.At = s.End
 	c.last = d
-	c.pressed = c.phase != PhaseBaseline && c.target > pressing*c.est.PerSecond && c.cfg.Window <= 2*time.Second
 	return d
 }
 
@@ -167,8 +160,8 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 		// Next to nothing was served since the last reading.
 		c.stalled = true
 	}
-	if !c.stalled && c.pressed && !s.Inferred && c.surges.add(c.fast, s, c.changed+c.cfg.Lag) {
-		c.told += s.Window
+	if !c.stalled && c.phase != PhaseBaseline && !s.Inferred {
+		c.surges.add(c.fast, s)
 	}
 	c.fast = s
 	if c.phase == PhaseDone || math.IsNaN(s.Backlog) {
@@ -178,8 +171,8 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 	if c.phase == PhaseBaseline || c.target <= c.base {
 		return Decision{}, false
 	}
-	if c.look > 0 {
-		return c.regulate(s, limit), true
+	if c.plateau > 0 {
+		return c.regulate(s, limit)
 	}
 	if c.groping() {
 		limit *= 0.75
@@ -194,8 +187,8 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 	if c.phase != PhaseBackOff && !c.stalled {
 		c.calm = 0
 		if c.cfg.Lag == 0 && s.Backlog <= tolerance*limit && c.post.spread < 0.1 && s.Window > 0 {
-			c.look = lookReadings
-			return c.regulate(s, limit), true
+			c.plateau = int(plateauTime / s.Window)
+			return c.regulate(s, limit)
 		}
 	}
 	return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
@@ -203,7 +196,7 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 
 // retreat lowers the rate so that the backlog drains.
 func (c *Controller) retreat(s Sample, why string) Decision {
-	c.phase, c.look, c.disturbed = PhaseBackOff, 0, true
+	c.phase, c.plateau, c.probe, c.disturbed = PhaseBackOff, 0, 0, true
 	c.set(math.Max(c.base, backOff*c.target), s.End)
 	return c.act(s, why)
 }
@@ -227,7 +220,7 @@ func (c *Controller) wanted() float64 {
 	}
 	backlog := math.Min(0.6*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
 	seen := 0.7 * 0.005 * backlog // relative, on average over the probe
-	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*(lookReadings*guardPeriod).Seconds()/math.Max(0.1, m.cs2)) < 2.5 {
+	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*plateauTime.Seconds()/math.Max(0.1, m.cs2)) < 2.5 {
 		return 0
 	}
 	return backlog
@@ -241,46 +234,40 @@ func (c *Controller) act(s Sample, why string) Decision {
 	return d
 }
 
-// regulate keeps a backlog below its limit for a moment: what is done while it
-// lasts tells a healthy instance from one that a backlog slows down. It ends
-// when that is decided.
-func (c *Controller) regulate(s Sample, limit float64) Decision {
-	c.look--
+// regulate keeps a backlog that came by itself near two thirds of its limit
+// for a moment: how much is done while it lasts tells a healthy instance, which
+// soon drains it, from one that a backlog slows down. The rate stays below the
+// estimated capacity.
+func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
+	c.plateau--
+	if c.plateau <= 0 {
+		defer func() { c.probe = 0 }()
+	}
 	c.phase, c.disturbed = PhaseBackOff, true
-	sat := c.post.best.saturation()
-	goal := c.wanted()
-	if goal == 0 {
-		goal = 0.5 * limit
-	}
-	degraded := slowDown(fitService(workloads(c.windows, c.surges.spans, c.backlogLimit(), c.post.best), c.post.best.cs2, c.backlogLimit(), slowDowns[:]...))
 	switch {
-	case c.stalled:
-		return c.retreat(s, fmt.Sprintf("backlog %.0f, and the instance stands still", s.Backlog))
-	case s.Backlog > tolerance*limit:
-		c.set(math.Max(c.base, backOff*c.est.PerSecond), s.End)
-		return c.act(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit))
-	case c.look <= 0 || degraded > credible || degraded < acquitted:
-		c.look = 0
-		if s.Backlog > 0.25*limit {
-			c.set(math.Max(c.base, 0.8*c.est.PerSecond), s.End)
-		} else {
-			c.phase = PhaseHold
-			c.set(math.Max(c.base, 0.98*holdShare*c.est.PerSecond), s.End)
-		}
-		return c.act(s, "the backlog was watched for long enough")
+	case s.Backlog > tolerance*limit || c.stalled:
+		return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
+	case c.probe > 0 && c.plateau > 0:
+		// Just below saturation the backlog comes by itself.
+		c.set(math.Max(c.base, math.Min(1.01*c.est.PerSecond, 0.97*c.post.best.saturation()+(c.probe-s.Backlog)/0.6)), s.End)
+		return c.act(s, fmt.Sprintf("backlog %.0f, %.0f are sought to see what they do", s.Backlog, c.probe)), true
+	case s.Backlog < 0.25*limit:
+		c.phase, c.plateau = PhaseHold, 0
+		c.set(math.Max(c.base, 0.98*holdShare*c.est.PerSecond), s.End)
+		return c.act(s, "the backlog drained by itself"), true
+	case c.plateau <= 0:
+		c.plateau = 0
+		c.set(math.Max(c.base, 0.8*c.est.PerSecond), s.End)
+		return c.act(s, "the backlog was watched for long enough"), true
 	}
-	pull := lookPull
-	if s.Backlog > goal {
-		pull /= 2
-	}
-	c.set(math.Max(c.base, math.Min(lookCeiling*c.est.PerSecond, 0.97*sat+(goal-s.Backlog)/pull)), s.End)
-	return c.act(s, fmt.Sprintf("backlog %.0f, %.0f are watched", s.Backlog, goal))
+	c.set(math.Max(c.base, math.Min(0.97*c.est.PerSecond, 0.9*c.post.best.saturation()+(0.85*limit-s.Backlog)/0.3)), s.End)
+	return c.act(s, fmt.Sprintf("backlog %.0f of at most %.0f is watched", s.Backlog, limit)), true
 }
 
 // backlogLimit is the backlog at which a request waits 45 % of the time of the
 // objective.
 func (c *Controller) backlogLimit() float64 {
-	return math.Max(4, backlogShare*c.bound*math.Max(c.target, c.est.PerSecond))
+	return math.Max(4, 0.45*c.bound*math.Max(c.target, c.est.PerSecond))
 }
 
 // groping reports whether what was seen from outside does not tell yet where
@@ -318,7 +305,7 @@ func (c *Controller) learn(s Sample) {
 		c.hist.add(s.Buckets)
 	}
 	before := c.post
-	c.post = fit(c.windows, c.surges.spans, c.hist.service(), c.arrivals(s), c.bound, c.miss, math.Max(c.target, c.est.PerSecond), c.post.best)
+	c.post = fit(c.windows, c.surges.spans, c.hist.service(), c.arrivals(s), c.bound, c.miss, c.post.best)
 	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
 		// No model explains the windows; what was known before still holds.
 		c.post = before
@@ -402,8 +389,7 @@ func (c *Controller) windowOf(s Sample) window {
 	}
 	w.response = s.Mean
 	w.before = c.lastBacklog / math.Max(1, w.throughput)
-	w.stalled, w.told = c.stalled, c.told > s.Window/2
-	c.told = 0
+	w.stalled = c.stalled
 	w.steady = !c.stalled && !c.disturbed && !c.draining
 	c.lastBacklog = 0
 	if !math.IsNaN(c.fast.Backlog) {
@@ -480,8 +466,11 @@ func (c *Controller) decide(s Sample) Decision {
 	limit := usual + 6*c.cfg.Lag
 	wanted := c.wanted()
 	switch {
-	case c.post.degraded > open && wanted > 0:
+	case c.post.coarse:
+	case c.post.degraded > hinted, c.post.degraded > 1.5*slowDownPrior && wanted > 0:
 		limit *= 2
+	case c.post.degraded > open && wanted > 0:
+		limit = limit * 6 / 5
 	}
 	if c.cfg.Window > 2*time.Second {
 		limit = 0 // a window is long enough
@@ -506,7 +495,7 @@ func (c *Controller) decide(s Sample) Decision {
 	case c.capped >= 3, c.short >= 5:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
 	case wanted > 0 && !c.paused && c.post.degraded > open && c.calm >= 2*time.Second && c.near >= holdTime && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
-		c.look, c.calm = lookReadings, 0
+		c.probe, c.plateau, c.calm = wanted, int(plateauTime/guardPeriod), 0
 		return c.decision("looking what a backlog does to the service")
 	case c.near >= holdTime && (c.post.spread < settled || c.near >= enough) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
@@ -522,7 +511,7 @@ func (c *Controller) decide(s Sample) Decision {
 // steer chooses the next rate.
 func (c *Controller) steer(s Sample, ceiling float64) {
 	if c.phase == PhaseBackOff {
-		if c.look > 0 || !(c.lastBacklog < 0.2*c.backlogLimit()) {
+		if c.plateau > 0 || !(c.lastBacklog < 0.2*c.backlogLimit()) {
 			return // watched or draining
 		}
 		c.phase = PhaseHold
@@ -666,4 +655,24 @@ func (g *dispersion) scv() float64 {
 	v := g.sum / g.pairs
 	z := (v - 1) * math.Sqrt(g.pairs/2)
 	return 1 + (v-1)*math.Min(1, z*z/16)
+}
+
+// surges are the spans between two guard readings in which there was enough
+// work for all workers. How much was done then, against the backlog at the
+// beginning, tells whether a backlog slows the instance down. A window cannot
+// tell: there a slow service is what made the backlog.
+type surges struct{ spans []surge }
+
+type surge struct {
+	seconds, backlog, after, arrived, done float64
+	service                                float64 // mean service time of those done, NaN if unknown
+}
+
+func (g *surges) add(before, after Sample) {
+	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds(), service: after.Mean - after.QueueWait}
+	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
+		return
+	}
+	u.done, u.after = u.arrived+before.Backlog-after.Backlog, after.Backlog
+	g.spans = append(g.spans, u)
 }

@@ -25,7 +25,7 @@ type posterior struct {
 type weighted struct {
 	model
 	log, p, capacity, ceiling float64
-	degrade                   float64 // slow-down per waiting request
+	degraded                  float64 // probability of a slow-down under backlog if this is the model
 }
 
 // A window is a sample as the fit sees it.
@@ -42,7 +42,6 @@ type window struct {
 	cpu                          float64 // utilization, NaN if unknown
 	steady                       bool    // the rate did not change within it and no queue was drained
 	stalled                      bool    // the instance stood still for a while
-	told                         bool    // its service times are those of the guard readings
 }
 
 // coarse reports whether wait is no mean over every request.
@@ -179,23 +178,11 @@ var normals = func() []atom {
 // fit weighs the models by the windows and by the spans under backlog. service is the distribution of the
 // service time with mean 1, ca2 the variability of the arrivals, prior the best
 // model before this window.
-func fit(ws []window, spans []surge, service []atom, ca2, bound, miss, capacity float64, prior model) posterior {
+func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss float64, prior model) posterior {
 	cs2, shorter := variance(service), overlap(service)
-	limit := math.Max(4, backlogShare*bound*capacity)
-	tried := slowDowns[:]
-	if len(spans) == 0 {
-		tried = nil
-	}
-	lines := fitService(workloads(ws, spans, limit, prior), cs2, limit, tried...)
-	best := lines[0]
-	for _, l := range lines {
-		if l.log > best.log {
-			best = l
-		}
-	}
-	out := posterior{outside: ws[len(ws)-1].inferred}
-	cpu, cpuKnown := fitCPU(ws, best.line)
-	backlog := meanBacklog(spans)
+	constant, contended, degraded := fitService(ws, cs2, prior)
+	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], outside: ws[len(ws)-1].inferred}
+	cpu, cpuKnown := fitCPU(ws, contended)
 
 	type option struct{ k, log, ceiling float64 }
 	var options []option
@@ -218,8 +205,8 @@ func fit(ws []window, spans []surge, service []atom, ca2, bound, miss, capacity 
 		if o.log < top-14 {
 			continue
 		}
-		for _, svc := range lines {
-			if !(svc.coef[0] > 0) || svc.coef[1] < 0 || svc.log < best.log-6 {
+		for _, svc := range []line{constant, contended} {
+			if !(svc.coef[0] > 0) || svc.coef[1] < 0 || svc.log < math.Max(constant.log, contended.log)-6 {
 				continue
 			}
 			// The service time with all workers busy and its error.
@@ -230,10 +217,11 @@ func fit(ws []window, spans []surge, service []atom, ca2, bound, miss, capacity 
 					// The likelihood of the responses weighs service times itself.
 					z.p = 1
 				}
-				f := math.Exp(z.value*math.Min(0.5, sd)) * (1 + svc.degrade*backlog)
+				f := math.Exp(z.value * math.Min(0.5, sd))
 				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, overlap: shorter, service: service}
-				l := o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m) + m.countLikelihood(spans, svc.degrade, backlog)
-				out.models = append(out.models, weighted{model: m, log: l, ceiling: o.ceiling, degrade: svc.degrade})
+				l, degraded := spanLikelihood(spans, m)
+				l += o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m)
+				out.models = append(out.models, weighted{model: m, log: l, ceiling: o.ceiling, degraded: degraded})
 			}
 		}
 	}
@@ -263,125 +251,61 @@ func cpuLikelihood(cpu line, k float64) (log, ceiling float64) {
 	return math.Log(math.Max(sum/sd, 1e-300)), mean / math.Max(sum, 1e-300)
 }
 
-// A workload is a mean service time beside what may have made it long: a window
-// or, where these tell the service time, a guard reading.
-type workload struct {
-	service, n float64 // seconds; requests that this mean is worth
-	throughput float64 // at that time, requests per second
-	backlog    float64 // mean, when these requests were started
-	noise      float64 // relative variance beside that of chance
-	full       float64 // how much of the time all workers were busy
-	workers    float64 // their number, as far as known
-}
-
-// workloads gathers what is known of the service time. A window with a queue
-// may be slow because of it, or have the queue because it was slow; it counts
-// for less.
-func workloads(ws []window, spans []surge, limit float64, prior model) []workload {
-	var out []workload
+// fitService regresses the mean service time on the busy workers and on the
+// backlog under three hypotheses: constant; slowed by busy workers; slowed by
+// both. The evidence of a slope is that of a half-Gaussian of half the service
+// time over the range.
+func fitService(ws []window, cs2 float64, prior model) (constant, contended, degraded line) {
+	mean, n, maxBusy := 0.0, 0.0, 0.0
 	for _, w := range ws {
-		if w.stalled || w.told {
-			continue
-		}
-		x := workload{n: w.n, throughput: w.throughput}
-		x.service, x.noise = w.serviceTime(prior, w.service)
-		x.noise += 0.004 * 0.004
-		if !w.coarse() {
-			x.noise += math.Pow(slowDownSuspected*w.queue/limit, 2)
-		}
-		out = append(out, x)
-	}
-	for _, u := range spans {
-		if u.service > 0 {
-			out = append(out, workload{service: u.service, n: u.done, throughput: u.throughput, backlog: u.backlog, full: u.backlog / (1 + u.backlog), workers: prior.k})
-		}
-	}
-	return out
-}
-
-// A serviceLine is how the service time grows under one hypothesis: alone and
-// seconds per busy worker, and the slow-down per waiting request.
-type serviceLine struct {
-	line
-	degrade float64 // relative, per waiting request
-}
-
-// fitService regresses the mean service time on the busy workers, for none and
-// every given slow-down by a backlog at its limit, with and without a slope. The evidence of a slope is
-// that of a half-Gaussian of half the service time over the range.
-func fitService(loads []workload, cs2, limit float64, slowDowns ...float64) []serviceLine {
-	mean, n, most := 0.0, 0.0, 0.0
-	for _, w := range loads {
 		mean += w.n * w.service
 		n += w.n
 	}
 	mean /= n
-	for _, w := range loads {
-		most = math.Max(most, w.throughput*mean)
+	for _, w := range ws {
+		maxBusy = math.Max(maxBusy, w.throughput*mean)
 	}
-	x, y, weight := make([][3]float64, len(loads)), make([]float64, len(loads)), make([]float64, len(loads))
-	solve := func(old line, degrade, slopePrecision float64) line {
+	solve := func(old line, slopePrecision, degradePrecision float64) line {
 		alone, slope := mean, math.Max(0, old.coef[1])
 		if old.coef[0] > 0 {
 			alone = old.coef[0]
 		}
-		density := 0.0
-		for i, w := range loads {
-			slower := 1 + degrade*w.backlog
-			at := w.throughput * slower
-			busy := at * alone / math.Max(0.3, 1-at*slope)
-			busy += w.full * (w.workers - busy)
-			x[i] = [3]float64{1, busy / most, 0}
-			y[i] = w.service / mean / slower
-			weight[i] = 1 / ((cs2+0.02)/w.n + w.noise)
-			density += surplusDensity(degrade, w.backlog, w.n)
+		var x [][3]float64
+		var y, weight []float64
+		for _, w := range ws {
+			if w.stalled {
+				continue
+			}
+			busy := w.throughput * alone / math.Max(0.3, 1-w.throughput*slope)
+			noise := (cs2+0.02)/w.n + 0.004*0.004
+			if math.IsInf(degradePrecision, 1) {
+				// A slow-down under backlog must not pass for one by busy workers.
+				noise += math.Pow(slowDownSuspected*w.queue, 2)
+			}
+			service, uncertain := w.serviceTime(prior, mean)
+			noise += uncertain
+			x = append(x, [3]float64{1, busy / maxBusy, w.queue})
+			y = append(y, service/mean)
+			weight = append(weight, 1/noise)
 		}
-		l := regress(x, y, weight, [3]float64{1, 0, 0}, [3]float64{1, slopePrecision, math.Inf(1)})
-		l.log += density
-		scale := [2]float64{mean, mean / most}
-		for i := range 2 {
+		l := regress(x, y, weight, [3]float64{1, 0, 0}, [3]float64{1, slopePrecision, degradePrecision})
+		scale := [3]float64{mean, mean / maxBusy, mean}
+		for i := range 3 {
 			l.coef[i] *= scale[i]
-			for j := range 2 {
+			for j := range 3 {
 				l.cov[i][j] *= scale[i] * scale[j]
 			}
 		}
 		return l
 	}
-	var out []serviceLine
-	add := func(ratio, prior float64) {
-		d := ratio / limit
-		constant := solve(line{}, d, math.Inf(1))
-		contended := constant
-		contended.coef[1] = 0
-		for range 3 {
-			contended = solve(contended, d, 1/(0.5*0.5))
-		}
-		contended.log += math.Log(2 * normalCDF(contended.coef[1]/math.Sqrt(contended.cov[1][1])))
-		for _, l := range []line{constant, contended} {
-			l.log += math.Log(prior)
-			out = append(out, serviceLine{l, d})
-		}
+	never := math.Inf(1)
+	constant = solve(line{}, never, never)
+	for range 3 {
+		contended = solve(contended, 1/(0.5*0.5), never)
+		degraded = solve(degraded, 1/(0.5*0.5), 1/(0.02*0.02))
 	}
-	add(0, 1-slowDownPrior)
-	for _, ratio := range slowDowns {
-		add(ratio, slowDownPrior/float64(len(slowDowns)))
-	}
-	return out
-}
-
-// slowDown is the probability of a slow-down under backlog by service times.
-func slowDown(lines []serviceLine) float64 {
-	top, all, slow := math.Inf(-1), 0.0, 0.0
-	for _, l := range lines {
-		top = math.Max(top, l.log)
-	}
-	for _, l := range lines {
-		p := math.Exp(l.log - top)
-		if all += p; l.degrade > 0 {
-			slow += p
-		}
-	}
-	return slow / all
+	contended.log += math.Log(2 * normalCDF(contended.coef[1]/math.Sqrt(contended.cov[1][1])))
+	return constant, contended, degraded
 }
 
 func normalCDF(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
@@ -476,6 +400,55 @@ func waitLikelihood(ws []window, m model) float64 {
 	return log
 }
 
+// slowDowns are the relative slow-downs per waiting request that are tried, and
+// slowDownPrior how likely there is one at all: most services have none.
+var slowDowns = []float64{0.0025, 0.005, 0.01, 0.02}
+
+const slowDownPrior = 0.1
+
+// slowDownSuspected is the slow-down per waiting request by which the service
+// time of a window with a queue may be off, where it stands for one without.
+const slowDownSuspected = 0.005
+
+// spanLikelihood is the logarithm of the chance of what was done in the spans
+// in which all workers were busy: the plainest evidence of the saturation there
+// is. degraded is the part of it that a slow-down under backlog has.
+func spanLikelihood(spans []surge, m model) (log, degraded float64) {
+	sat := m.saturation()
+	given := func(d float64) float64 {
+		l := 0.0
+		for _, u := range spans {
+			if u.service > 0 && u.done >= 1 {
+				// The backlog that comes by what arrives, not by what is slow.
+				b := math.Max(u.backlog/2, u.backlog+(u.arrived-sat*u.seconds)/2)
+				off := u.service/(m.saturated()*(1+d*b)) - 1
+				l -= math.Min(12, off*off*u.done/(m.cs2+0.02)/2)
+			}
+			// With less backlog at both ends a lull may have emptied the queue:
+			// a quarter of the standard deviation of what comes and goes.
+			if full := 0.25 * math.Sqrt(sat*u.seconds*(m.ca2+m.cs2)); u.backlog < full || u.after < full {
+				continue
+			}
+			due := sat * u.seconds / (1 + d*(u.backlog+u.after)/2)
+			variance := due*m.cs2 + 1
+			if u.service > 0 {
+				due = m.k * u.seconds / u.service
+				variance = m.k*(1+m.cs2) + 0.04*0.04*due*due
+			}
+			l -= (u.done-due)*(u.done-due)/2/variance + math.Log(variance)/2
+		}
+		return l
+	}
+	healthy := given(0) + math.Log(1-slowDownPrior)
+	log = healthy
+	for _, d := range slowDowns {
+		l := given(d) + math.Log(slowDownPrior/float64(len(slowDowns)))
+		top := math.Max(log, l)
+		log = top + math.Log(math.Exp(log-top)+math.Exp(l-top))
+	}
+	return log, 1 - math.Exp(healthy-log)
+}
+
 // finish normalizes the weights and computes the capacity of every model that
 // matters.
 func (p *posterior) finish(bound, miss float64) {
@@ -500,10 +473,7 @@ func (p *posterior) finish(bound, miss float64) {
 		w.capacity = w.model.capacity(bound, miss)
 		p.mean += w.p * math.Log(math.Max(w.capacity, 1e-9))
 		p.ceiling += w.p * w.ceiling
-		if w.degrade > 0 {
-			p.degraded += w.p
-		}
-		p.degrade += w.p * w.degrade
+		p.degraded += w.p * w.degraded
 		if w.p > best {
 			best, p.best = w.p, w.model
 		}

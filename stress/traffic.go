@@ -23,7 +23,7 @@ const trafficWander = 2 * 0.02 * 0.02 / 10
 // relative per second: more is a jump. Less than chanceGrowth may be chance.
 const (
 	mostGrowth   = 0.02
-	chanceGrowth = 0.0015
+	chanceGrowth = 0.002
 )
 
 // add takes the rate that was counted over a window of so many seconds.
