@@ -3,6 +3,7 @@ package stress
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/wxops/wxops/capacity"
@@ -125,7 +126,7 @@ func (c *Controller) Command(cmd Command) Decision {
 	}
 	d := c.last
 	d.Target = c.target
-	d.Reason = "asked to " + string(cmd)
+	d.Reason = "asked to " + strings.ReplaceAll(string(cmd), "-", " ")
 	c.last = d
 	return d
 }
@@ -554,9 +555,20 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 
 func (c *Controller) decision(reason string) Decision {
 	if reason == "" {
-		reason = fmt.Sprintf("%s: capacity about %.0f/s (%.0f to %.0f), next %.0f/s", c.phase, c.est.PerSecond, c.est.Low, c.est.High, c.target)
+		reason = fmt.Sprintf("the capacity is about %.0f/s (%.0f to %.0f): %s", c.est.PerSecond, c.est.Low, c.est.High, c.intent())
 	}
 	return Decision{Phase: c.phase, Target: c.target, Reason: reason, Estimate: c.est}
+}
+
+// intent says in words what the phase does with the target.
+func (c *Controller) intent() string {
+	switch c.phase {
+	case PhaseHold:
+		return fmt.Sprintf("hold %.0f/s to confirm it", c.target)
+	case PhaseBackOff:
+		return fmt.Sprintf("let the backlog drain at %.0f/s", c.target)
+	}
+	return fmt.Sprintf("go on with %.0f/s", c.target)
 }
 
 func (c *Controller) finish(v capacity.Verdict, reason string) Decision {

@@ -61,5 +61,10 @@ func TestFullDiskEndsTheTest(t *testing.T) {
 	if err := os.Remove(junk); err != nil {
 		t.Fatal(err)
 	}
-	s.begin(t, base, start)
+	next := s.begin(t, base, start)
+	if err := next.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	s.restored(t, base) // while its HAProxy still runs, so that no watchdog has to wait for it
 }

@@ -22,13 +22,13 @@ func script() []stress.Snapshot {
 	s := stress.Snapshot{
 		Instance: "checkout/a", Objective: objective, Limit: 60 * time.Second, Phase: stress.PhaseBaseline,
 		WeightBase: 32, Weight: 32, TargetRate: 210,
-		RestorePoint: "/home/ops/.local/state/wxops/runs/2026-01-05T093000-checkout-a.journal",
+		RestorePoint: "/home/ops/.local/state/wxops/shifts/checkout-f888f51a309c.json",
 		Last:         stress.Sample{P99: math.NaN(), Backlog: math.NaN(), CPU: math.NaN(), Rejects: math.NaN(), ErrorRatio: math.NaN()},
 	}
 	say := func(text string) {
 		s.Sentences = append(s.Sentences[:len(s.Sentences):len(s.Sentences)], stress.Sentence{At: s.Elapsed, Text: text})
 	}
-	say("Ordinary traffic is measured for 4 s before the first step.")
+	say("measuring ordinary traffic")
 	target := 210.0
 	for tick := range seconds * 10 {
 		s.Elapsed = time.Duration(tick) * 100 * time.Millisecond
@@ -53,12 +53,13 @@ func script() []stress.Snapshot {
 				target *= 0.97
 				s.Violations = 9
 				s.Decision.Estimate = stress.Estimate{PerSecond: 611, Low: 596, High: 628, LimitedBy: "queue", CPUCeiling: 0.79}
-				say("The model puts the capacity at 611/s (596 to 628); the rate is held at 593/s to confirm it.")
+				say("the capacity is about 611/s (596 to 628): hold 593/s to confirm it")
 			case s.Phase == stress.PhaseHold:
 			default:
 				s.Phase = stress.PhaseRamp
 				target *= 1.12
-				say(fmt.Sprintf("p99 is %.0f ms of 50 and the backlog is steady: raise the rate by 12 %% to %.0f/s.", 1e3*p99, target))
+				s.Decision.Estimate = stress.Estimate{PerSecond: 611, Low: 611 * offered / full, High: 611 * full / offered}
+				say(fmt.Sprintf("the capacity is about 611/s (%.0f to %.0f): go on with %.0f/s", s.Decision.Estimate.Low, s.Decision.Estimate.High, target))
 			}
 			s.TargetRate, s.Weight = target, math.Round(32*target/210)
 			s.Guards = []stress.GuardState{
@@ -76,7 +77,7 @@ func script() []stress.Snapshot {
 	}
 	s.Elapsed = seconds * time.Second
 	s.Phase, s.Verdict, s.Weight = stress.PhaseDone, capacity.VerdictOK, 32
-	say("The estimate was confirmed; weights are back at their base.")
+	say("ok: the estimate was confirmed")
 	return append(out, s)
 }
 
