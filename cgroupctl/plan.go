@@ -70,9 +70,6 @@ func Open(h *Host, s *Spec) (*Tree, error) {
 	return &Tree{host: h, spec: s, now: time.Now}, nil
 }
 
-// Host returns the machine of the tree.
-func (t *Tree) Host() *Host { return t.host }
-
 // folder returns the folder of a group in a hierarchy; name "" is the parent's.
 func (t *Tree) folder(h Hierarchy, name string) string {
 	if t.host.units != nil {

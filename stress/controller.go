@@ -175,7 +175,7 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 	if c.plateau > 0 {
 		return c.regulate(s, limit)
 	}
-	if c.groping() {
+	if c.unsure() {
 		limit *= 0.75
 		if c.phase != PhaseBackOff && s.Backlog > limit/2 && s.Backlog <= limit && s.End > c.changed+c.cfg.Lag+easing {
 			c.set(math.Max(c.base, eased*c.target), s.End)
@@ -271,9 +271,9 @@ func (c *Controller) backlogLimit() float64 {
 	return math.Max(4, 0.45*c.bound*math.Max(c.target, c.est.PerSecond))
 }
 
-// groping reports whether what was seen from outside does not tell yet where
+// unsure reports whether what was seen from outside does not tell yet where
 // not to go.
-func (c *Controller) groping() bool { return c.post.outside && c.post.spread > vague }
+func (c *Controller) unsure() bool { return c.post.outside && c.post.spread > vague }
 
 // account counts the requests and the harm.
 func (c *Controller) account(s Sample) {
@@ -448,7 +448,7 @@ func (c *Controller) decide(s Sample) Decision {
 	// An estimate below a rate that was held, or below the ordinary one while
 	// that is served well, is refuted: the rate grows with care until it is not.
 	c.refuted = safe && (ceiling < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
-	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.groping() {
+	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.unsure() {
 		c.near += s.Window
 		c.calm += s.Window
 	}
@@ -526,7 +526,7 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 		}
 	}
 	quick := cautious * c.post.fifth
-	if c.groping() {
+	if c.unsure() {
 		quick = 0
 	}
 	if next > quick {

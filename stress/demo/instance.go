@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log"
@@ -86,9 +85,6 @@ func (in *Instance) Close() error {
 	in.timer.Stop()
 	return in.server.Close()
 }
-
-// Shutdown stops the server after the requests inside it.
-func (in *Instance) Shutdown(ctx context.Context) error { return in.server.Shutdown(ctx) }
 
 func (in *Instance) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(header, in.name)
