@@ -25,8 +25,11 @@ import (
 //	bound     = duration (50ms, 1.5s) for response times,
 //	            percentage or ratio (0.1%, 0.001) for errors
 //
-// p99, p99.9 and p999 are quantiles of the response time in percent (p999 is
-// p99.9). Fast rejects count as errors.
+// A quantile of the response time is given in percent, from p1 to p99.999. The
+// written-together names that tools and papers use from p90 upwards are read as
+// they mean it: p999 is p99.9, p9999 is p99.99, p975 is p97.5. Nothing else of
+// three digits is read, so that p100 is refused and not taken for p10. Fast
+// rejects count as errors.
 type Objective struct {
 	Terms []Term
 }
@@ -71,6 +74,9 @@ func ParseObjective(s string) (Objective, error) {
 	return o, nil
 }
 
+// quantileRange is what every message says about quantiles.
+const quantileRange = "p1 to p99.999 (p999 is p99.9)"
+
 // parseTerm reads one term; at is the byte offset in part of what is refused.
 func parseTerm(part string) (t Term, at int, reason string) {
 	var err error
@@ -106,15 +112,15 @@ func parseTerm(part string) (t Term, at int, reason string) {
 		t.Metric = "mean"
 	case metric == "max":
 		t.Metric, t.Quantile = "max", 1
-	case strings.HasPrefix(metric, "p"):
+	case quantileName(metric):
 		q, ok := parseQuantile(metric[1:])
 		if !ok {
-			return t, lead, fmt.Sprintf("metric %q: a quantile lies between p1 and p99.999", metric)
+			return t, lead, fmt.Sprintf("metric %q is outside %s; the slowest request is max", metric, quantileRange)
 		}
 		t.Quantile = q
 		t.Metric = "p" + strconv.FormatFloat(math.Round(q*1e7)/1e5, 'f', -1, 64)
 	default:
-		return t, lead, fmt.Sprintf("metric %q is unknown; known are p50 to p99.999, mean, max and errors", metric)
+		return t, lead, fmt.Sprintf("metric %q is unknown; known are %s, mean, max and errors", metric, quantileRange)
 	}
 	var d time.Duration
 	d, err = time.ParseDuration(bound)
@@ -130,11 +136,18 @@ func parseTerm(part string) (t Term, at int, reason string) {
 	return t, 0, ""
 }
 
-// parseQuantile reads "99", "99.9", "(99.9)" as percent and "999" as 99.9.
+// quantileName reports whether a metric is meant as a quantile: a p before a
+// number or a bracket.
+func quantileName(metric string) bool {
+	number, ok := strings.CutPrefix(metric, "p")
+	return ok && number != "" && strings.Trim(number, "0123456789.()+-") == ""
+}
+
+// parseQuantile reads "99", "99.9" and "(99.9)" as percent, "999" as 99.9.
 func parseQuantile(s string) (float64, bool) {
 	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") {
 		s = s[1 : len(s)-1]
-	} else if len(s) > 2 && !strings.Contains(s, ".") {
+	} else if len(s) > 2 && s[0] == '9' && !strings.Contains(s, ".") {
 		s = s[:2] + "." + s[2:]
 	}
 	p, err := strconv.ParseFloat(s, 64)
