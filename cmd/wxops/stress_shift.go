@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/tui"
 	"github.com/wxops/wxops/naming"
 	"github.com/wxops/wxops/stress"
 	"github.com/wxops/wxops/stress/signal"
@@ -119,7 +120,7 @@ func runStressShift(ctx context.Context, s *cli.IO, id string, f shiftFlags) err
 	if err != nil || f.dryRun {
 		return err
 	}
-	return printCurve(s, curve, f, nextAfter(curve))
+	return printCurve(s, curve, f, tui.Ending{Next: nextAfter(curve)})
 }
 
 // nextAfter returns the command that makes sense after a test.

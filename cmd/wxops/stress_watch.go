@@ -56,7 +56,7 @@ func writeLines(ctx context.Context, s *cli.IO, snapshot func() stress.Snapshot)
 
 // printCurve prints the result of a stress test, writes --out, and returns the
 // exit code of its verdict.
-func printCurve(s *cli.IO, c capacity.Curve, f shiftFlags, next string) error {
+func printCurve(s *cli.IO, c capacity.Curve, f shiftFlags, ending tui.Ending) error {
 	document, err := doc.Marshal(kindCurve, toolVersion(), time.Now(), nil, nil, c)
 	if err != nil {
 		return err
@@ -67,7 +67,8 @@ func printCurve(s *cli.IO, c capacity.Curve, f shiftFlags, next string) error {
 		}
 	}
 	if f.output.Format == "table" {
-		_, err = fmt.Fprintln(s.Out, strings.Join(tui.Summary(c, next), "\n"))
+		ending.Width = s.Columns()
+		_, err = fmt.Fprintln(s.Out, strings.Join(tui.Summary(c, ending), "\n"))
 	} else {
 		err = f.output.Print(s.Out, document, nil)
 	}

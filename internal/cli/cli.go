@@ -64,6 +64,16 @@ func (s *IO) Size() (width, height int) {
 	return 80, 24
 }
 
+// Columns returns the width of the terminal; 0 where standard output is none,
+// and lines are as long as they like.
+func (s *IO) Columns() int {
+	if !s.outTTY {
+		return 0
+	}
+	w, _ := s.Size()
+	return w
+}
+
 // Main builds the root command, runs it with the arguments of the process and
 // returns the exit code. SIGINT, SIGTERM and SIGHUP cancel the command's
 // context; a command that ends because of that exits with 130.

@@ -210,13 +210,22 @@ func (f frame) curve(g *chart.Grid, x, y, w, h int) {
 		fig.Y = chart.Axis{Label: "backlog", Unit: "req"}
 		fig.Series = []chart.Series{backlog}
 	default:
-		g.PutMax(x, y+h/2, w, chart.Dim, "waiting for the first window of measurements")
+		for i, text := range wrap(doing(f.s.Phase), w) {
+			g.PutMax(x, y+h/2+i, w, chart.Plain, text)
+		}
 		return
 	}
-	if e := f.s.Decision.Estimate; e.PerSecond > 0 {
+	if e := f.s.Decision.Estimate; telling(e) {
 		fig.Marks = []chart.Mark{{Name: fmt.Sprintf("knee %.0f (%.0f-%.0f)", e.PerSecond, e.Low, e.High), X: e.PerSecond, Low: e.Low, High: e.High, Y: math.NaN()}}
 	}
 	fig.Draw(g, x, y, w, h, f.ascii)
+}
+
+// telling reports whether an estimate is worth showing: one that may be five
+// times higher or lower tells nothing, and would stretch the picture.
+func telling(e stress.Estimate) bool {
+	const widest = 5 // end to end of the interval
+	return e.PerSecond > 0 && e.Low > 0 && e.High <= widest*e.Low
 }
 
 // A row is one line of the control panel.
@@ -230,7 +239,7 @@ type row struct {
 func (f frame) control(g *chart.Grid, x, y, w, rows int) int {
 	s := f.s
 	capacityRow := row{"capacity", "not yet known", chart.Dim}
-	if e := s.Decision.Estimate; e.PerSecond > 0 {
+	if e := s.Decision.Estimate; telling(e) {
 		capacityRow = row{"capacity", fmt.Sprintf("%.0f req/s (%.0f-%.0f)", e.PerSecond, e.Low, e.High), chart.Knee}
 	}
 	harm := row{"harm", "none so far", chart.Good}
@@ -290,7 +299,7 @@ func cpuText(s stress.Sample) string {
 }
 
 func limitText(e stress.Estimate) string {
-	if e.LimitedBy == "" || e.PerSecond <= 0 {
+	if e.LimitedBy == "" || !telling(e) {
 		return "not yet known"
 	}
 	if e.CPUCeiling > 0 {
@@ -371,10 +380,14 @@ func (f frame) guard(g *chart.Grid, x, y, w int, state stress.GuardState) {
 }
 
 // amounts writes the value and the limit of a guard in one unit: "14.6/50 ms".
-// A limit of 0 allows nothing, and goes without saying.
+// A limit of 0 allows nothing, and goes without saying. What is less than a
+// hundredth of the limit's own scale is nothing to a guard.
 func amounts(state stress.GuardState) string {
 	if state.Limit == 0 {
 		return strings.TrimSpace(digits(state.Value) + " " + state.Unit)
+	}
+	if fine := math.Pow(10, math.Floor(math.Log10(state.Limit))) / 100; state.Limit > 0 {
+		state.Value = math.Round(state.Value/fine) * fine
 	}
 	factor, unit := 1.0, state.Unit
 	if unit == "s" && state.Limit < 1 {
@@ -461,6 +474,9 @@ func (f frame) decisions(g *chart.Grid, x, y, w, rows int) {
 			break
 		}
 		lines = append(said, lines...)
+	}
+	if lines == nil {
+		lines = append(lines, line{"", doing(f.s.Phase), chart.Dim})
 	}
 	for i, l := range lines[:min(len(lines), max(rows, 0))] {
 		g.Right(x+7, y+i, chart.Dim, l.stamp)

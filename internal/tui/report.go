@@ -1,12 +1,14 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
 
 	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/chart"
 	"github.com/wxops/wxops/stress"
 )
 
@@ -62,7 +64,8 @@ func share(v float64) string {
 func weight(v float64) string { return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64) }
 
 // Plain turns snapshots into lines for pipes, logs and terminals without a
-// screen: one line per window and one per decision. The zero value is ready.
+// screen: one line per window and one per decision. What is decided window
+// after window stands once. The zero value is ready.
 type Plain struct {
 	window   time.Duration // end of the last window written
 	sentence stress.Sentence
@@ -91,8 +94,8 @@ func (p *Plain) Lines(s stress.Snapshot) []string {
 			text += ", weight " + weight(s.Weight)
 		}
 		stamp(s.Last.End, string(s.Phase), text)
-	} else if s.Phase != p.phase {
-		stamp(s.Elapsed, string(s.Phase), "begins")
+	} else if s.Phase != p.phase && s.Phase != stress.PhaseDone { // the verdict says that it is done
+		stamp(s.Elapsed, string(s.Phase), doing(s.Phase))
 	}
 	p.phase = s.Phase
 	first := 0
@@ -102,82 +105,164 @@ func (p *Plain) Lines(s stress.Snapshot) []string {
 		}
 	}
 	for _, d := range s.Sentences[first:] {
-		stamp(d.At, "decision", d.Text)
+		if d.Text != p.sentence.Text {
+			stamp(d.At, "decision", d.Text)
+		}
 		p.sentence = d
 	}
 	return out
 }
 
+// doing says what goes on in a phase, for those who see it for the first time.
+func doing(p stress.Phase) string {
+	switch p {
+	case stress.PhasePreflight:
+		return "checking weights, peers and signals; nothing is changed yet"
+	case stress.PhaseBaseline:
+		return "measuring ordinary traffic; then the rate rises step by step"
+	case stress.PhaseRamp:
+		return "raising the rate step by step"
+	case stress.PhaseHold:
+		return "holding the rate to confirm the estimate"
+	case stress.PhaseBackOff:
+		return "lowering the rate until the backlog is gone"
+	case stress.PhaseRestore:
+		return "putting the weights back"
+	}
+	return "the test is over"
+}
+
+// An Ending is what a summary tells beside the document.
+type Ending struct {
+	Next  string  // the command to try next
+	ByCPU float64 // what the CPU alone would have promised, requests per second; 0 where nobody asks
+	Width int     // columns of the terminal, at which lines break; 0 for none
+}
+
 // Summary is what stays after a test, in twelve lines: the verdict, the
-// capacity, the harm and the way on. next is the command to try next.
-func Summary(c capacity.Curve, next string) []string {
-	number := func(v *float64) string {
-		if v == nil {
-			return "unknown"
-		}
-		return fmt.Sprintf("%.0f", *v)
-	}
-	found := "not found"
-	switch {
-	case c.Capacity.Found && c.Capacity.PerSecond != nil:
-		found = fmt.Sprintf("%s req/s, 95 %% interval %s to %s", number(c.Capacity.PerSecond), number(c.Capacity.Low), number(c.Capacity.High))
-	case c.Capacity.Low != nil:
-		found = fmt.Sprintf("not found; %s req/s was held safely", number(c.Capacity.Low))
-	}
-	if c.Truth != nil {
-		found += fmt.Sprintf(" (truth %.0f", c.Truth.PerSecond)
-		if c.Capacity.PerSecond != nil && c.Truth.PerSecond > 0 {
-			found += fmt.Sprintf(", %+.1f %%", 100*(*c.Capacity.PerSecond/c.Truth.PerSecond-1))
-		}
-		found += ")"
-	}
-	limited := c.Capacity.LimitedBy
-	if limited == "" {
-		limited = "unknown"
-	}
-	if c.Capacity.CPU != nil {
-		limited += fmt.Sprintf(", with the CPU at %.0f %%", 100**c.Capacity.CPU)
-	}
-	weights := "no weight was changed"
-	if b, a := c.Test.WeightBefore, c.Test.WeightAfter; b != nil && a != nil {
-		weights = fmt.Sprintf("%s before, %s after: ", weight(*b), weight(*a))
-		if *a == *b {
-			weights += "restored"
-		} else {
-			weights += "NOT RESTORED, try wxops stress restore"
-		}
-	}
-	points := "no points"
-	if n := len(c.Points); n > 0 {
-		points = fmt.Sprintf("%d points from %.0f to %.0f req/s", n, c.Points[0].Offered, c.Points[n-1].Offered)
-	}
-	peak := rate(c.Test.PeakPerSecond)
-	if c.Capacity.PerSecond != nil && *c.Capacity.PerSecond > 0 {
-		peak += fmt.Sprintf(", %.2f of the capacity", c.Test.PeakPerSecond / *c.Capacity.PerSecond)
-	}
-	reason := c.Reason
-	if reason == "" {
-		reason = "no reason was given"
+// capacity, the harm and the way on. On a terminal too narrow for a line it
+// goes on below, at a space.
+func Summary(c capacity.Curve, e Ending) []string {
+	lines := [][2]string{
+		{"verdict", string(c.Verdict)},
+		{"reason", cmp.Or(c.Reason, "no reason was given")},
+		{"capacity", capacityText(c)},
 	}
 	instance := c.Instance
 	if c.Version != "" {
 		instance += ", version " + c.Version
 	}
-	if next == "" {
-		next = "wxops stress --help"
+	test := fmt.Sprintf("%.1f s, %d requests", c.Test.Seconds, c.Test.Requests)
+	curve := "no points"
+	if n := len(c.Points); n > 0 {
+		curve = fmt.Sprintf("%d points from %.0f to %.0f req/s", n, c.Points[0].Offered, c.Points[n-1].Offered)
 	}
-	return []string{
-		"verdict     " + string(c.Verdict),
-		"reason      " + reason,
-		"capacity    " + found,
-		"limited by  " + limited,
-		"instance    " + instance,
-		"objective   " + c.SLO,
-		"curve       " + points,
-		fmt.Sprintf("test        %.1f s, %d requests", c.Test.Seconds, c.Test.Requests),
-		fmt.Sprintf("harm        %s of them missed the objective or failed", share(c.Test.ViolationRatio)),
-		"peak        " + peak,
-		"weight      " + weights,
-		"next        " + next,
+	if c.Truth == nil {
+		lines = append(lines, [2]string{"limited by", limitedText(c.Capacity)}, [2]string{"instance", instance}, [2]string{"objective", c.SLO}, [2]string{"curve", curve})
+	} else { // what nobody knows of his own service comes first
+		lines = append(lines, [2]string{"truth", truthText(c)}, [2]string{"by CPU", byCPUText(e.ByCPU, c.Truth.PerSecond)},
+			[2]string{"limited by", limitedText(c.Capacity)}, [2]string{"instance", instance + ", objective " + c.SLO})
+		test += ", " + curve
 	}
+	lines = append(lines,
+		[2]string{"test", test},
+		[2]string{"harm", share(c.Test.ViolationRatio) + " of the requests missed the objective or failed"},
+		[2]string{"peak", peakText(c)},
+		[2]string{"weight", weightText(c.Test)},
+		[2]string{"next", cmp.Or(e.Next, "wxops stress --help")},
+	)
+	const name = 12
+	var out []string
+	for _, l := range lines {
+		text := []string{l[1]}
+		if e.Width > 2*name {
+			if text = wrap(l[1], e.Width-name); l[0] == "next" {
+				text = wrapCommand(l[1], e.Width-name)
+			}
+		}
+		for i, t := range text {
+			if i > 0 {
+				l[0] = ""
+			}
+			out = append(out, fmt.Sprintf("%-*s%s", name, l[0], t))
+		}
+	}
+	return out
+}
+
+// wrapCommand is wrap for a command line: a backslash before each break lets a
+// shell take what was copied.
+func wrapCommand(text string, width int) []string {
+	if chart.Width(text) <= width {
+		return []string{text}
+	}
+	lines := wrap(text, width-2)
+	for i := range lines[:len(lines)-1] {
+		lines[i] += ` \`
+	}
+	return lines
+}
+
+func capacityText(c capacity.Curve) string {
+	k := c.Capacity
+	switch {
+	case k.Found && k.PerSecond != nil && k.Low != nil && k.High != nil:
+		return fmt.Sprintf("%.0f req/s, 95 %% interval %.0f to %.0f", *k.PerSecond, *k.Low, *k.High)
+	case k.Found && k.PerSecond != nil:
+		return fmt.Sprintf("%.0f req/s, interval unknown", *k.PerSecond)
+	case k.Low != nil:
+		return fmt.Sprintf("not found; %.0f req/s was held safely", *k.Low)
+	}
+	return "not found"
+}
+
+// limitedText names what is used up at the capacity. Where no capacity was
+// found nothing is known to limit it.
+func limitedText(k capacity.Capacity) string {
+	if !k.Found {
+		return "unknown: no capacity was found"
+	}
+	limited := cmp.Or(k.LimitedBy, "unknown")
+	if k.CPU != nil {
+		limited += fmt.Sprintf(", with the CPU at %.0f %%", 100**k.CPU)
+	}
+	return limited
+}
+
+func truthText(c capacity.Curve) string {
+	text := fmt.Sprintf("%.0f req/s by construction", c.Truth.PerSecond)
+	if p := c.Capacity.PerSecond; p != nil && c.Truth.PerSecond > 0 {
+		text += fmt.Sprintf(": the test is %+.1f %% off", 100*(*p/c.Truth.PerSecond-1))
+	}
+	return text
+}
+
+// byCPUText sets what the CPU alone would have promised beside the truth.
+func byCPUText(promised, truth float64) string {
+	switch {
+	case !(promised > 0):
+		return "no CPU was measured"
+	case promised > 1.05*truth:
+		return fmt.Sprintf("%.0f req/s, %+.0f %%: wrong, for requests also wait in the queue", promised, 100*(promised/truth-1))
+	}
+	return fmt.Sprintf("%.0f req/s, %+.0f %%", promised, 100*(promised/truth-1))
+}
+
+func peakText(c capacity.Curve) string {
+	text := rate(c.Test.PeakPerSecond)
+	if p := c.Capacity.PerSecond; p != nil && *p > 0 {
+		text += fmt.Sprintf(", %.2f x the capacity", c.Test.PeakPerSecond / *p)
+	}
+	return text
+}
+
+func weightText(t capacity.Test) string {
+	if t.WeightBefore == nil || t.WeightAfter == nil {
+		return "no weight was changed"
+	}
+	text := fmt.Sprintf("%s before, %s after: ", weight(*t.WeightBefore), weight(*t.WeightAfter))
+	if *t.WeightAfter == *t.WeightBefore {
+		return text + "restored"
+	}
+	return text + "NOT RESTORED, try wxops stress restore"
 }

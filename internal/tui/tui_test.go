@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -342,6 +343,23 @@ func TestPlainFollowsSentencesThatMove(t *testing.T) {
 	}
 }
 
+// What is decided again in every window is written once, until something else is.
+func TestPlainSaysARepeatedDecisionOnce(t *testing.T) {
+	var p Plain
+	var kept []stress.Sentence
+	var said []string
+	for i, text := range []string{"held by the user", "held by the user", "held by the user", "the capacity is about 300/s", "held by the user", "held by the user"} {
+		kept = append(kept, stress.Sentence{At: time.Duration(i) * time.Second, Text: text})
+		said = append(said, p.Lines(stress.Snapshot{Phase: stress.PhaseDone, Sentences: kept})...)
+	}
+	want := []string{
+		"    0.0 s  decision   held by the user", "    3.0 s  decision   the capacity is about 300/s", "    4.0 s  decision   held by the user",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(said, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestSummaryHasTwelveLines(t *testing.T) {
 	v := func(x float64) *float64 { return &x }
 	found := capacity.Curve{
@@ -355,11 +373,28 @@ func TestSummaryHasTwelveLines(t *testing.T) {
 		Instance: "checkout/a", SLO: "p99<50ms", Verdict: capacity.VerdictMetastable,
 		Capacity: capacity.Capacity{Low: v(410)}, Test: capacity.Test{WeightBefore: v(32), WeightAfter: v(40)},
 	}
+	live := found
+	live.Truth = nil
+	queued := notFound // a queue was near, but the user ended the test
+	queued.Verdict, queued.Capacity.LimitedBy = capacity.VerdictInterrupted, "queue"
+	const next = "wxops capacity size --curve curve.json --demand 5000 --target 0.55"
 	var all []string
-	for _, c := range []capacity.Curve{found, notFound, {}} {
-		lines := Summary(c, "wxops capacity size --demand 5000 curve.json")
+	for _, c := range []capacity.Curve{found, live, notFound, queued, {}} {
+		lines := Summary(c, Ending{Next: next, ByCPU: 1210})
 		if len(lines) != 12 {
 			t.Errorf("%d lines, want 12", len(lines))
+		}
+		all = append(all, strings.Join(lines, "\n")+"\n")
+	}
+	for _, width := range []int{80, 60, 40} {
+		lines := Summary(found, Ending{Next: next, ByCPU: 1210, Width: width})
+		for _, l := range lines {
+			if n := chart.Width(l); n > width {
+				t.Errorf("%d columns of %d: %s", n, width, l)
+			}
+		}
+		if width == 80 && len(lines) != 12 {
+			t.Errorf("%d lines on 80 columns, want 12", len(lines))
 		}
 		all = append(all, strings.Join(lines, "\n")+"\n")
 	}
