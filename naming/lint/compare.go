@@ -377,8 +377,12 @@ func (l *linter) differ(g *group, classes []*class) {
 		}
 		c.bytes = b
 	}
-	left := []*class{ref} // what still needs an explanation by keys
+	// Copies that differ from the reference in nothing but such facts have its
+	// keys, and count with it when the keys of the others are judged.
+	alike := *ref
+	left := []*class{&alike} // what still needs an explanation by keys
 	flagged := map[string][]member{}
+	var equal []member // in meaning
 	want := normal(ref.bytes)
 	for _, c := range classes {
 		if c == ref {
@@ -388,17 +392,29 @@ func (l *linter) differ(g *group, classes []*class) {
 		for _, r := range rules {
 			flagged[r] = append(flagged[r], c.members...)
 		}
-		if bytes.Equal(normal(c.bytes), want) || slices.Contains(rules, "WX508") && l.sameUntilBroken(ref, c) {
-			continue
+		same := bytes.Equal(normal(c.bytes), want)
+		if same || slices.Contains(rules, "WX508") && l.sameUntilBroken(ref, c) {
+			alike.members = slices.Concat(alike.members, c.members)
+		} else {
+			left = append(left, c)
 		}
-		left = append(left, c)
+		if same && len(rules) == 0 {
+			equal = append(equal, c.members...)
+		}
 	}
 	for _, rule := range sortedKeys(flagged) {
 		l.fileFact(rule, g, flagged[rule], ref)
 	}
 	keys := map[string]bool{}
 	if len(left) > 1 {
-		keys = l.keys(g, ref, left, len(flagged) > 0)
+		var more []member
+		keys, more = l.keys(g, &alike, left)
+		equal = append(equal, more...)
+	}
+	if len(equal) > 0 {
+		f := l.about("WX103", g, equal, "")
+		f.Message = fmt.Sprintf("%s: %s in bytes only: comments, key order, quoting or white space; the meaning is the same", g.rel, l.who(g, equal, "differs", "differ"))
+		l.add(f)
 	}
 	l.same(g, classes, keys)
 }

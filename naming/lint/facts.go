@@ -63,7 +63,7 @@ func (l *linter) same(g *group, classes []*class, spoken map[string]bool) {
 // hitRule decides which rule a hit breaks, if any, and what tells it apart.
 func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, message string) {
 	at := fmt.Sprintf("%s:%d", g.rel, h.line)
-	differs := spoken[h.key] || slices.ContainsFunc(sortedKeys(spoken), func(k string) bool { return strings.HasPrefix(h.key, k+".") || strings.HasPrefix(h.key, k+"[") })
+	differs := spoken[h.key] || slices.ContainsFunc(sortedKeys(spoken), func(k string) bool { return within(h.key, k) || within(k, h.key) })
 	switch h.kind {
 	case hitDuplicate:
 		return "WX513", "", fmt.Sprintf("%s: key %s stands twice; which value counts depends on the reader", at, h.key)
@@ -107,6 +107,12 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 		}
 	}
 	return "", "", ""
+}
+
+// within reports whether a key path is inside of another.
+func within(path, outer string) bool {
+	rest, found := strings.CutPrefix(path, outer)
+	return found && rest != "" && (rest[0] == '.' || rest[0] == '[')
 }
 
 var translations = regexp.MustCompile(`(?i)(?:^|/)(?:i18n|l10n|locales?|lang|languages?|translations?)/|(?:^|/)messages(?:[_-][a-z]{2,})*[.]`)

@@ -101,6 +101,11 @@ type keyDiff struct {
 	vals   map[*class]*format.Node // nil: the key is missing there
 	secret bool                    // it is a credential in some class
 	absent []*class                // they do not have what the key is in, which is said elsewhere
+
+	// Where vals has what most have in place of what a class has, because the
+	// difference is said about the keys inside: that itself, and those keys.
+	whole  map[*class]*format.Node
+	inside map[string]*keyDiff
 }
 
 // show prints a value of the key in a message.
@@ -180,10 +185,11 @@ func shorten(s string, limit int) string {
 // maxKeys is how many deviating keys of one file are findings of their own.
 const maxKeys = 20
 
-// keys explains the classes that differ by keys. It returns the keys spoken for.
-func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) map[string]bool {
+// keys explains the classes that differ by keys. It returns the keys spoken for
+// and the members that differ from the reference in bytes only.
+func (l *linter) keys(g *group, ref *class, classes []*class) (spoken map[string]bool, equal []member) {
 	syntax := l.t.contents[ref.id].syntax
-	spoken := map[string]bool{}
+	spoken = map[string]bool{}
 	l.parser.Reset()
 	if syntax.Parsed() {
 		for _, c := range classes {
@@ -211,7 +217,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 		if ref.facts.broken == nil || len(rest) > 1 {
 			l.byteDrift(g, ref, rest, func(c *class) int { return firstDifference(ref.bytes, c.bytes) })
 		}
-		return spoken
+		return spoken, nil
 	}
 	differ := format.Differ{}
 	if l.opt.ordered != nil {
@@ -219,7 +225,6 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 	}
 	diffs := map[string]*keyDiff{}
 	var order []string
-	var equal []member
 	var readable []*class
 	for _, c := range classes {
 		if c.doc == nil {
@@ -249,11 +254,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 			k.vals[c] = ch.New
 		}
 	}
-	if len(equal) > 0 && !(explained && len(order) == 0 && len(equal) == 0) {
-		f := l.about("WX103", g, equal, "")
-		f.Message = fmt.Sprintf("%s: %s in bytes only: comments, key order, quoting or white space; the meaning is the same", g.rel, l.who(g, equal, "differs", "differ"))
-		l.add(f)
-	}
+	nest(diffs, order)
 	before := len(l.findings)
 	for i := 0; i < len(order); i++ {
 		for _, sub := range diffs[order[i]].among(readable, ref) {
@@ -272,7 +273,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class, explained bool) ma
 		l.key(g, ref, diffs[path].having(readable), diffs[path])
 	}
 	l.collapse(g, before)
-	return spoken
+	return spoken, equal
 }
 
 func withBroken(f *facts, err error) *facts {
@@ -320,7 +321,12 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 			of[m.entry] = c
 		}
 	}
-	node := func(m member) *format.Node { return k.node(of[m.entry], ref) }
+	node := func(m member) *format.Node {
+		if n := k.whole[of[m.entry]]; n != nil {
+			return n
+		}
+		return k.node(of[m.entry], ref)
+	}
 	others := l.commonNode(k, classes, ref, d.global)
 	rest := l.ownValues(g, k, d.instanceMembers, node, others)
 	l.drift(g, "WX101", k, rest, node, others)

@@ -10,7 +10,7 @@ import (
 // say where it goes. See the Kubernetes documentation, "The kustomization file".
 var (
 	composed = regexp.MustCompile(`^(?:resources|components|bases|patches|patchesStrategicMerge|patchesJson6902|transformers|generators|crds|validators|replacements)(?:$|[.\[])`)
-	inline   = regexp.MustCompile(`^patches\[[^\]]*\]\.patch\.`)
+	inline   = regexp.MustCompile(`^patches\[[^\]]*\]\.patch[.\[]`) // a merge patch, or a list of JSON patches
 	placed   = regexp.MustCompile(`^(?:namespace|namePrefix|nameSuffix|commonLabels|labels|commonAnnotations)(?:$|[.\[])`)
 )
 

@@ -101,7 +101,7 @@ func (l *linter) ownAddresses(k *keyDiff, members []member, node func(member) *f
 	}
 	for _, m := range members {
 		n := node(m)
-		if n == nil || n.Kind != format.Scalar || m.spot.instance == "" || seen[n.Value] || !lanAddress(k.path, n.Value) {
+		if n == nil || n.Kind != format.Scalar || m.spot.instance == "" || seen[n.Value] || !ownAddress(k.path, n.Value, len(members) == 1) {
 			return nil
 		}
 		if _, known := l.opt.Inventory.of(m.spot); known {
@@ -112,14 +112,20 @@ func (l *linter) ownAddresses(k *keyDiff, members []member, node func(member) *f
 	return members
 }
 
-// lanAddress reports whether a value is an address of a private network, alone.
-func lanAddress(key, v string) bool {
+// ownAddress reports whether a value can be the address of the host it is
+// configured on: alone, with the length of its network or with a gateway after
+// it. One that differs on a single instance must be of a private network.
+func ownAddress(key, v string, single bool) bool {
+	v, _, _ = strings.Cut(v, ",")
+	if p, err := netip.ParsePrefix(v); err == nil && p.Addr() != p.Masked().Addr() {
+		v = p.Addr().String()
+	}
 	word, ok := hostAddress(lastPart(key), v)
 	if !ok || word != v {
 		return false
 	}
 	ip, err := netip.ParseAddr(v)
-	return err == nil && ip.IsPrivate()
+	return err == nil && (ip.IsPrivate() || !single)
 }
 
 // ordinals reports whether at least three members have their own number as
@@ -154,24 +160,47 @@ func (l *linter) ordinals(members []member, node func(member) *format.Node) bool
 
 // wrongInside reports values below a key that only some environments have and
 // that name another environment: the presence of the key is one fact, where it
-// points at another.
+// points at another. Keys that differ among those environments are judged as such.
 func (l *linter) wrongInside(g *group, k *keyDiff, members []member, node func(member) *format.Node) {
-	for _, m := range members {
-		n := node(m)
-		if n == nil || n.Kind == format.Scalar || m.spot.env == "" {
-			continue
-		}
-		leaves(&format.Document{Root: n}, func(path, value string, line int32) {
-			if names, other := l.envsNamed(m, value); !other || names {
-				return
+	each := func(f func(m member, path, value string, line int32)) {
+		for _, m := range members {
+			n := node(m)
+			if n == nil || n.Kind == format.Scalar || m.spot.env == "" {
+				continue
 			}
-			full := joinPath(k.path, path)
-			f := l.about("WX303", g, []member{m}, full)
-			f.Line, f.Column = int(line), 1
-			f.Message = fmt.Sprintf("%s: key %s of %s is %s in %s and names another environment", g.rel, full, g.service, show(full, &format.Node{Kind: format.Scalar, Value: value}), m.spot.label())
-			l.add(f)
-		})
+			leaves(&format.Document{Root: n}, func(path, value string, line int32) {
+				if full := joinPath(k.path, path); k.inside[full] == nil {
+					f(m, full, value, line)
+				}
+			})
+		}
 	}
+	type fact struct{ path, value string }
+	modes := map[fact]bool{}
+	each(func(m member, path, value string, _ int32) {
+		if own, _ := l.envsNamed(m, value); own && l.mode(value) {
+			modes[fact{path, value}] = true
+		}
+	})
+	each(func(m member, path, value string, line int32) {
+		if own, other := l.envsNamed(m, value); own || !other || modes[fact{path, value}] && envClass(m.spot.env) != "prod" {
+			return
+		}
+		f := l.about("WX303", g, []member{m}, path)
+		f.Line, f.Column = int(line), 1
+		f.Message = fmt.Sprintf("%s: key %s of %s is %s in %s and names another environment", g.rel, path, g.service, show(path, &format.Node{Kind: format.Scalar, Value: value}), m.spot.label())
+		l.add(f)
+	})
+}
+
+// mode reports whether a value is the name of an environment alone, as in
+// NODE_ENV=production: it says how a program runs, and points at nothing.
+func (l *linter) mode(value string) bool {
+	if id := format.Identity(&format.Node{Kind: format.Scalar, Value: value}); id != "" {
+		value = value[len(id)+1:]
+	}
+	m := mentions(value, l.opt.envWords)
+	return len(m) == 1 && m[0].start == 0 && m[0].end == len(value)
 }
 
 // envsNamed reports whether a value names the environment of its member, and
@@ -189,6 +218,11 @@ func (l *linter) envsNamed(m member, value string) (own, other bool) {
 		}
 	}
 	return own, other
+}
+
+// namesProd reports whether production is named in a value.
+func (l *linter) namesProd(v string) bool {
+	return slices.ContainsFunc(mentions(v, l.opt.envWords), func(m envMention) bool { return m.class == "prod" && standsAlone(v, m) })
 }
 
 // envValues finds the members whose value names an environment: another one
@@ -213,11 +247,14 @@ func (l *linter) envValues(classes []*class, d deviation, node func(member) *for
 	for _, m := range own {
 		named[nodeText(node(m))] = true
 	}
+	// Environments before production share a mode of running, and things that are
+	// named after one of them, but nothing that is named after production.
 	wrong = slices.DeleteFunc(wrong, func(m member) bool {
-		if v := nodeText(node(m)); !named[v] || endpoint("", v) || envClass(m.spot.env) == "prod" {
+		v := nodeText(node(m))
+		if !named[v] || endpoint("", v) || envClass(m.spot.env) == "prod" || !l.mode(v) && l.namesProd(v) {
 			return false
 		}
-		own = append(own, m) // what environments before production share by the name of one of them
+		own = append(own, m)
 		return true
 	})
 	byEntry := func(a, b member) int { return int(a.entry) - int(b.entry) }

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,6 +14,38 @@ func (k *keyDiff) having(classes []*class) []*class {
 		return classes
 	}
 	return slices.DeleteFunc(slices.Clone(classes), func(c *class) bool { return slices.Contains(k.absent, c) })
+}
+
+// nest looks for keys inside of one that the reference has and some class does
+// not: that it is missing there is one fact, and those classes have no part in
+// the facts about the keys inside.
+func nest(diffs map[string]*keyDiff, order []string) {
+	for _, path := range order {
+		sub := diffs[path]
+		for i := 1; i < len(path); i++ {
+			if path[i] != '.' && path[i] != '[' && path[i] != '@' {
+				continue
+			}
+			k := diffs[path[:i]]
+			if k == nil || k.ref == nil {
+				continue
+			}
+			for c, n := range k.vals {
+				if n == nil && !slices.Contains(sub.absent, c) {
+					sub.absent = append(sub.absent, c)
+				}
+			}
+			if k.inside == nil {
+				k.inside, k.whole = map[string]*keyDiff{}, map[*class]*format.Node{}
+			}
+			k.inside[path] = sub
+			for c := range sub.vals {
+				if n := c.doc.Lookup(k.path); n != nil {
+					k.whole[c] = n
+				}
+			}
+		}
+	}
 }
 
 // among looks into a map or list that the reference does not have and several
@@ -42,6 +75,7 @@ func (k *keyDiff) among(classes []*class, ref *class) []*keyDiff {
 	}
 	var out []*keyDiff
 	inside := map[string]*keyDiff{}
+	whole := map[*class]*format.Node{}
 	for _, c := range classes {
 		n := k.vals[c]
 		if n == nil || n == most {
@@ -60,6 +94,10 @@ func (k *keyDiff) among(classes []*class, ref *class) []*keyDiff {
 			}
 			sub.vals[c] = ch.New
 		}
+		whole[c] = n
+	}
+	k.whole, k.inside = whole, inside
+	for c := range whole {
 		k.vals[c] = most
 	}
 	return out
@@ -124,13 +162,19 @@ func (l *linter) insideTexts(changes []format.Change) []format.Change {
 	return out
 }
 
+// sections begins a text that has sections of keys with values.
+var sections = regexp.MustCompile(`^\s*\[[A-Za-z][A-Za-z0-9 ._-]*\]\n\s*[A-Za-z][A-Za-z0-9_.-]* ?=`)
+
 func (l *linter) insideText(ch format.Change) []format.Change {
 	if ch.Old == nil || ch.New == nil || ch.Old.Kind != format.Scalar || ch.New.Kind != format.Scalar || !strings.Contains(ch.Old.Value, "\n") || !strings.Contains(ch.New.Value, "\n") {
 		return nil
 	}
 	syntax := format.Detect(ch.New.Key, []byte(ch.New.Value))
-	if ch.New.Key == "patch" {
+	switch {
+	case ch.New.Key == "patch":
 		syntax = format.YAML // of a kustomization
+	case syntax == format.Text && sections.MatchString(ch.New.Value):
+		syntax = format.INI // a connection of NetworkManager, a unit of systemd
 	}
 	if !syntax.Parsed() {
 		return nil

@@ -9,10 +9,13 @@ import (
 var identityKeys = []string{"name", "id", "key", "host", "path"}
 
 // Identity returns what tells an item apart from its neighbours: the value of
-// its name, id, key, host or path, the kind and name of a Kubernetes object, or
-// the arguments of a repeated block. It is empty where there is none, and never
+// its name, id, key, host or path, the kind and name of a Kubernetes object, the
+// name of a variable (LOG_LEVEL=info), or the arguments of a repeated block. It is empty where there is none, and never
 // what [Parser].Secret hides.
 func Identity(item *Node) string {
+	if item.Kind == Scalar {
+		return variable(item.Value)
+	}
 	if item.Kind != Map {
 		return ""
 	}
@@ -34,6 +37,24 @@ func Identity(item *Node) string {
 		}
 	}
 	return item.Value // the labels of a repeated block
+}
+
+// variable returns the name of an item such as LOG_LEVEL=info, as lists of
+// variables and labels have them; "" for other text. What padding in base64
+// looks like is no name with a value.
+func variable(v string) string {
+	name, value, found := strings.Cut(v, "=")
+	if !found || value == "" || value[0] == '=' || len(name) > 128 {
+		return ""
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || c != '.' && c != '-' && (c < '0' || c > '9')) {
+			return ""
+		}
+	}
+	return name
 }
 
 // identities returns the identity of every item, or nil when one has none or
