@@ -194,6 +194,9 @@ func (a *analyzer) visit(n *format.Node, outer *maphash.Hash) {
 	scalars := 0
 	for c := n.First; c != nil; c = c.Next {
 		a.trail = append(a.trail, c)
+		if shaped(c.Key) {
+			a.hit(hitSecret, c, "")
+		}
 		if c.Kind == format.Scalar {
 			scalars++
 			a.value(c)

@@ -102,6 +102,16 @@ func (l *linter) add(f Finding) {
 	if s, ok := l.opt.Severity[f.Rule]; ok {
 		f.Severity = s
 	}
+	for i := -1; i < len(f.Keys); i++ {
+		key := &f.Key
+		if i >= 0 {
+			key = &f.Keys[i]
+		}
+		if m := masked(*key); m != *key {
+			f.Message = strings.ReplaceAll(f.Message, *key, m)
+			*key = m
+		}
+	}
 	if f.Places == 0 {
 		f.Places = len(f.Paths)
 	}

@@ -21,7 +21,8 @@ const (
 var (
 	secretWords   = map[string]bool{"password": true, "passwd": true, "passwort": true, "pwd": true, "pass": true, "passphrase": true}
 	tokenWords    = map[string]bool{"secret": true, "token": true, "apikey": true, "credential": true, "credentials": true, "accesskey": true, "secretkey": true, "privatekey": true, "apisecret": true, "authtoken": true}
-	keyBefore     = map[string]bool{"api": true, "access": true, "private": true, "secret": true, "encryption": true, "signing": true, "account": true}
+	keyBefore     = map[string]bool{"api": true, "access": true, "private": true, "secret": true, "encryption": true, "signing": true, "account": true, "aes": true, "des": true, "hmac": true, "jwt": true, "cipher": true, "crypto": true, "encrypt": true, "decrypt": true, "master": true}
+	openBefore    = map[string]bool{"public": true, "pub": true, "publishable": true, "site": true, "ssh": true, "host": true, "cache": true, "primary": true, "foreign": true, "partition": true, "sort": true, "routing": true, "object": true, "measurement": true, "instrumentation": true, "gpg": true}
 	secretShapes  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
 	referenceForm = regexp.MustCompile(`^(?:\$\{.*\}|\$\(.*\)|\$[A-Za-z_][A-Za-z0-9_]*|\{\{.*\}\}|<%.*%>|<(?:path|vault):.*>|%\{.*\}|%[A-Z_]+%|@[A-Za-z._]+@|ENC\[?\(?.*|DEC::.*|vault:.*|!vault.*|\$ANSIBLE_VAULT.*|secret://.*|ref\+.*|arn:.*|sm://.*|ssm:.*|env:.*|file:.*|/.*|ns/.*|#\{.*|AQIC.*|var\..*|local\..*|data\..*|module\..*|__.*__|valueFrom.*|cipher.*|\{cipher\}.*)$`)
 	placeholders  = regexp.MustCompile(`(?i)^(?:change[-_ ]?(?:me|it|this)?.*|replace[-_ ]?me.*|todo.*|fixme|x{3,}|\*{3,}|<[^>]*>|your[-_ ].*|example.*|dummy|placeholder.*|secret|password|passwd|pass|admin|root|test|guest|postgres|mysql|sa|minioadmin|123456?7?8?9?|default|none|null|foo|bar|foobar|sample|fake.*|redacted|my-?(?:secret|password|token).*|insert.*|tbd|\.\.\.)$`)
@@ -42,6 +43,7 @@ const (
 	anyKey      keyKind = iota
 	passwordKey         // any word may be the credential
 	tokenKey            // what looks random is the credential
+	someKey             // what can only be generated is the credential
 )
 
 func kindOfKey(key string) keyKind {
@@ -53,8 +55,11 @@ func kindOfKey(key string) keyKind {
 	case in(tokenWords, last):
 		return tokenKey
 	case strings.EqualFold(last, "key"):
-		if before, _ := lastWord(rest); in(keyBefore, before) {
+		switch before, _ := lastWord(rest); {
+		case in(keyBefore, before):
 			return tokenKey
+		case before != "" && !in(openBefore, before):
+			return someKey
 		}
 	}
 	return anyKey
@@ -62,7 +67,7 @@ func kindOfKey(key string) keyKind {
 
 // secretOf decides whether a key and its value are a credential in the clear.
 func secretOf(key, v string) secrecy {
-	if len(v) >= 16 && maybeShape(v) && secretShapes.MatchString(v) {
+	if shaped(v) {
 		return isSecret
 	}
 	if s := secretInside(v); s != noSecret || strings.Contains(v, "://") {
@@ -73,8 +78,43 @@ func secretOf(key, v string) secrecy {
 		return judge(v, true)
 	case tokenKey:
 		return judge(v, false)
+	case someKey:
+		if generated(v) {
+			return isSecret
+		}
 	}
 	return noSecret
+}
+
+// generated reports whether a text looks like the output of a random generator:
+// at least 32 hexadecimal digits, or 24 characters of base64 with capitals, small
+// letters and digits. A slash without padding at the end makes it a path.
+func generated(v string) bool {
+	letters := strings.TrimRight(v, "=")
+	if len(letters) < 22 || len(v) < 24 || len(v) > 4096 {
+		return false
+	}
+	hex, upper, lower, digit, slash := true, false, false, false, false
+	for i := range len(letters) {
+		c := letters[i]
+		hex = hex && (c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F')
+		switch {
+		case c >= '0' && c <= '9':
+			digit = true
+		case c >= 'a' && c <= 'z':
+			lower = true
+		case c >= 'A' && c <= 'Z':
+			upper = true
+		case c == '/':
+			slash = true
+		case c != '+':
+			return false
+		}
+	}
+	if hex {
+		return len(v) >= 32 && digit && (lower || upper)
+	}
+	return upper && lower && digit && scrambled(letters) && (!slash || len(letters) < len(v))
 }
 
 // secretInside decides whether a part of a value is a credential in the clear.
@@ -117,7 +157,13 @@ func hidden(key, v string) bool {
 	case "", "true", "false", "null", "none", "~", "yes", "no":
 		return false
 	}
-	return kindOfKey(key) != anyKey && (!referenceForm.MatchString(v) || withDefault.MatchString(v))
+	return promises(key) && (!referenceForm.MatchString(v) || withDefault.MatchString(v))
+}
+
+// promises reports whether a key says that its value is a credential.
+func promises(key string) bool {
+	kind := kindOfKey(key)
+	return kind == passwordKey || kind == tokenKey
 }
 
 // scrambled reports whether letters and digits of some word are mixed as in
@@ -169,11 +215,15 @@ func secretData(n *format.Node) *format.Node {
 }
 
 // secrecy is secretOf where the trail of the value is known: below a key such as
-// secretKeyRef or namespace_secrets stand the names of credentials.
+// secretKeyRef or namespace_secrets stand the names of credentials, and so under
+// one such as SECRET_DB_PASSWORD.
 func (a *analyzer) secrecy(key, v string) secrecy {
 	s := secretOf(key, v)
 	if s == noSecret {
 		return s
+	}
+	if last, rest := lastWord(key); s == isPlaceholder && in(secretWords, last) && strings.Contains(strings.ToLower(rest), "secret") && credentialName(v) {
+		return noSecret
 	}
 	for _, n := range a.trail[:len(a.trail)-1] {
 		if strings.Contains(strings.ToLower(n.Key), "secret") && credentialName(v) {
@@ -298,6 +348,30 @@ func lastPart(key string) string {
 	return key[strings.LastIndexAny(key, ".@")+1:]
 }
 
+// opens reports whether a key of a map is a credential itself.
+func opens(key string) bool { return shaped(key) || generated(key) }
+
+// shaped reports whether a text has the shape of a well-known kind of credential.
+func shaped(v string) bool {
+	return len(v) >= 16 && maybeShape(v) && secretShapes.MatchString(v)
+}
+
+// pathPart finds the parts of a key path that may be credentials.
+var pathPart = regexp.MustCompile(`[A-Za-z0-9_+/=-]{16,}(?:\.[A-Za-z0-9_-]{10,}){0,2}`)
+
+// masked is a key path without the parts of it that are credentials.
+func masked(path string) string {
+	if len(path) < 16 {
+		return path
+	}
+	return pathPart.ReplaceAllStringFunc(path, func(part string) string {
+		if opens(part) {
+			return "(hidden)"
+		}
+		return part
+	})
+}
+
 // hides reports whether something in a map or list must not be printed.
 func hides(key string, n *format.Node) bool {
 	if secretObject(n) {
@@ -310,7 +384,7 @@ func hides(key string, n *format.Node) bool {
 		} else {
 			own = strings.TrimSuffix(own, "s")
 		}
-		if c.Kind == format.Scalar && hidden(own, c.Value) || c.Kind != format.Scalar && hides(own, c) {
+		if opens(c.Key) || c.Kind == format.Scalar && hidden(own, c.Value) || c.Kind != format.Scalar && hides(own, c) {
 			return true
 		}
 	}
@@ -369,7 +443,7 @@ func credentialLines(name string, b []byte) map[int]bool {
 			}
 			return
 		}
-		secret = secret || secretObject(n) || kindOfKey(strings.TrimSuffix(key, "s")) != anyKey
+		secret = secret || secretObject(n) || promises(strings.TrimSuffix(key, "s"))
 		for c := n.First; c != nil; c = c.Next {
 			if n.Kind == format.Map {
 				key = pairName(n, c)
