@@ -21,9 +21,10 @@ const (
 var (
 	secretWords   = map[string]bool{"password": true, "passwd": true, "passwort": true, "pwd": true, "pass": true, "passphrase": true}
 	tokenWords    = map[string]bool{"secret": true, "token": true, "apikey": true, "credential": true, "credentials": true, "accesskey": true, "secretkey": true, "privatekey": true, "apisecret": true, "authtoken": true}
+	authWords     = map[string]bool{"auth": true, "basic": true, "authorization": true}
 	keyBefore     = map[string]bool{"api": true, "access": true, "private": true, "secret": true, "encryption": true, "signing": true, "account": true, "aes": true, "des": true, "hmac": true, "jwt": true, "cipher": true, "crypto": true, "encrypt": true, "decrypt": true, "master": true}
 	openBefore    = map[string]bool{"public": true, "pub": true, "publishable": true, "site": true, "ssh": true, "host": true, "cache": true, "primary": true, "foreign": true, "partition": true, "sort": true, "routing": true, "object": true, "measurement": true, "instrumentation": true, "gpg": true}
-	secretShapes  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
+	secretShapes  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}|\b(?:sk_|rk_)?live_[a-z]*[0-9][A-Za-z0-9]{14,}|\b[sr]k_test_[A-Za-z0-9]{16,}|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
 	referenceForm = regexp.MustCompile(`^(?:\$\{.*\}|\$\(.*\)|\$[A-Za-z_][A-Za-z0-9_]*|\{\{.*\}\}|<%.*%>|<(?:path|vault):.*>|%\{.*\}|%[A-Z_]+%|@[A-Za-z._]+@|ENC\[?\(?.*|DEC::.*|vault:.*|!vault.*|\$ANSIBLE_VAULT.*|secret://.*|ref\+.*|arn:.*|sm://.*|ssm:.*|env:.*|file:.*|/.*|ns/.*|#\{.*|AQIC.*|var\..*|local\..*|data\..*|module\..*|__.*__|valueFrom.*|cipher.*|\{cipher\}.*)$`)
 	placeholders  = regexp.MustCompile(`(?i)^(?:change[-_ ]?(?:me|it|this)?.*|replace[-_ ]?me.*|todo.*|fixme|x{3,}|\*{3,}|<[^>]*>|your[-_ ].*|example.*|dummy|placeholder.*|secret|password|passwd|pass|admin|root|test|guest|postgres|mysql|sa|minioadmin|123456?7?8?9?|default|none|null|foo|bar|foobar|sample|fake.*|redacted|my-?(?:secret|password|token).*|insert.*|tbd|\.\.\.)$`)
 	shapeStart    = [256]bool{'-': true, 'A': true, 'g': true, 'x': true, 'e': true}
@@ -44,6 +45,7 @@ const (
 	passwordKey         // any word may be the credential
 	tokenKey            // what looks random is the credential
 	someKey             // what can only be generated is the credential
+	authKey             // a name with a password in base64 is the credential
 )
 
 func kindOfKey(key string) keyKind {
@@ -54,6 +56,8 @@ func kindOfKey(key string) keyKind {
 		return passwordKey
 	case in(tokenWords, last):
 		return tokenKey
+	case in(authWords, last):
+		return authKey
 	case strings.EqualFold(last, "key"):
 		switch before, _ := lastWord(rest); {
 		case in(keyBefore, before):
@@ -82,8 +86,25 @@ func secretOf(key, v string) secrecy {
 		if generated(v) {
 			return isSecret
 		}
+	case authKey:
+		if basicAuth(v) {
+			return isSecret
+		}
 	}
 	return noSecret
+}
+
+// basicAuth reports whether a value is a name and a password in base64, as HTTP
+// and the configuration of Docker have them; see RFC 7617, section 2.
+func basicAuth(v string) bool {
+	v = strings.TrimPrefix(strings.TrimPrefix(v, "Basic "), "basic ")
+	plain, err := base64.StdEncoding.DecodeString(v)
+	if err != nil || len(v) < 8 {
+		return false
+	}
+	name, password, found := strings.Cut(string(plain), ":")
+	printable := func(r rune) bool { return r > ' ' && r < 0x7f }
+	return found && name != "" && password != "" && strings.IndexFunc(string(plain), func(r rune) bool { return !printable(r) }) < 0
 }
 
 // generated reports whether a text looks like the output of a random generator:
@@ -246,7 +267,7 @@ func credentialName(v string) bool {
 }
 
 func maybeShape(v string) bool {
-	return shapeStart[v[0]] || strings.Contains(v, "AKIA") || strings.Contains(v, "PRIVATE KEY") || strings.Contains(v, "gh") || strings.Contains(v, "xox") || strings.Contains(v, "eyJ")
+	return shapeStart[v[0]] || strings.Contains(v, "AKIA") || strings.Contains(v, "PRIVATE KEY") || strings.Contains(v, "gh") || strings.Contains(v, "xox") || strings.Contains(v, "eyJ") || strings.Contains(v, "live_") || strings.Contains(v, "k_test_")
 }
 
 // withDefault is a reference with what holds where it leads to nothing, as in

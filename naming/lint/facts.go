@@ -93,7 +93,7 @@ func (l *linter) hitRule(g *group, h hit, spoken map[string]bool) (rule, value, 
 			return "WX601", h.value, fmt.Sprintf("%s: key %s holds the address %s; ask the name service instead", at, h.key, h.value)
 		}
 	case hitEnv:
-		if differs || !slices.ContainsFunc(g.members, func(m member) bool { return m.spot.env != "" }) {
+		if differs || lastPart(h.key) == "NODE_ENV" || !slices.ContainsFunc(g.members, func(m member) bool { return m.spot.env != "" }) {
 			return "", "", ""
 		}
 		for _, m := range mentions(h.value, l.opt.envWords) {

@@ -337,7 +337,7 @@ func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
 		return
 	}
 	l.wrongInside(g, k, d.envMembers, node)
-	wrong, own := l.envValues(classes, d, node)
+	wrong, own := l.envValues(classes, d, node, placement(g, k.path))
 	if len(wrong) > 0 {
 		f := l.keyFinding("WX303", g, k, wrong, node)
 		f.Message = fmt.Sprintf("%s: %s: key %s is %s and names another environment", g.rel, l.who(g, wrong, "differs", "differ"), k.path, k.show(node(wrong[0])))

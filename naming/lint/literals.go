@@ -226,8 +226,8 @@ func (l *linter) namesProd(v string) bool {
 }
 
 // envValues finds the members whose value names an environment: another one
-// (wrong), or their own.
-func (l *linter) envValues(classes []*class, d deviation, node func(member) *format.Node) (wrong, own []member) {
+// (wrong), or their own. Where something is placed nobody shares with another.
+func (l *linter) envValues(classes []*class, d deviation, node func(member) *format.Node, placed bool) (wrong, own []member) {
 	for _, c := range classes {
 		for _, m := range c.members {
 			n := node(m)
@@ -251,7 +251,7 @@ func (l *linter) envValues(classes []*class, d deviation, node func(member) *for
 	// named after one of them, but nothing that is named after production.
 	wrong = slices.DeleteFunc(wrong, func(m member) bool {
 		v := nodeText(node(m))
-		if !named[v] || endpoint("", v) || envClass(m.spot.env) == "prod" || !l.mode(v) && l.namesProd(v) {
+		if placed || !named[v] || endpoint("", v) || envClass(m.spot.env) == "prod" || !l.mode(v) && l.namesProd(v) {
 			return false
 		}
 		own = append(own, m)
