@@ -2,6 +2,7 @@ package lint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -172,17 +173,10 @@ func (l *linter) who(g *group, members []member, verb, plural string) string {
 		labels = append(labels[:4:4], fmt.Sprintf("%d more", len(labels)-4))
 	}
 	service := g.service
-	if v := cmpOr(g.version, l.p.versionOf(g)); v != "" {
+	if v := cmp.Or(g.version, l.p.versionOf(g)); v != "" {
 		service += "@" + v
 	}
 	return fmt.Sprintf("%d of %d %s of %s %s (%s)", n, total, unit, service, verb, strings.Join(labels, ", "))
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func envsOf(members []member) []string {

@@ -3,6 +3,7 @@ package lint
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func revisions(list []string) ([]string, error) {
 		case strings.HasPrefix(r, "-"), strings.HasPrefix(to, "."):
 			return nil, fmt.Errorf("%w: %q is no revision and no range A..B", ErrGit, r)
 		case both:
-			out = append(out, cmpOr(from, "HEAD"), cmpOr(to, "HEAD"))
+			out = append(out, cmp.Or(from, "HEAD"), cmp.Or(to, "HEAD"))
 		default:
 			out = append(out, r)
 		}

@@ -99,3 +99,69 @@ func (l Layout) place(p string) (s spot, rel string, ok bool) {
 }
 
 func layoutName(text string) string { return layoutPart.ReplaceAllString(text, "{$1}") }
+
+// placeExplicit assigns files by the patterns that were given.
+func (p *placer) placeExplicit() {
+	spots := map[spot]*spot{}
+	for e := range p.t.entries {
+		full := p.t.path(int32(e))
+		if p.isManifest(int32(e)) {
+			p.manifests = append(p.manifests, int32(e))
+			continue
+		}
+		ok := false
+		for _, l := range p.opt.layouts {
+			s, rel, fits := l.place(full)
+			if !fits {
+				continue
+			}
+			if s.service == "" {
+				s.service = p.opt.rootName()
+			}
+			shared := spots[s]
+			if shared == nil {
+				shared = &s
+				spots[s] = shared
+			}
+			p.found[l.text]++
+			key := groupKey{s.home, s.version, "", rel}
+			g := p.groups[key]
+			if g == nil {
+				g = &group{service: s.service, version: s.version, home: s.home, rel: rel, fleet: s.folder != "", base: -1, layout: l.text}
+				p.groups[key] = g
+			}
+			g.members = append(g.members, member{int32(e), shared})
+			if s.env != "" {
+				p.envs[s.env] = true
+			}
+			ok = true
+			break
+		}
+		if !ok {
+			p.stray = append(p.stray, int32(e))
+		}
+	}
+	p.emptyExplicit()
+}
+
+// emptyExplicit finds instances of an explicit layout that have a directory but no file.
+func (p *placer) emptyExplicit() {
+	for i := range p.t.folders {
+		if len(p.files[i]) > 0 || len(p.children[i]) > 0 || p.paths[i] == "" {
+			continue
+		}
+		for _, l := range p.opt.layouts {
+			tail := l.text
+			if k := strings.LastIndex(tail, "{instance}"); k >= 0 {
+				tail = strings.Trim(tail[k+len("{instance}"):], "/")
+			} else {
+				continue
+			}
+			probe := path.Join(p.paths[i], strings.ReplaceAll(tail, "{file...}", "x"))
+			if s, _, ok := l.place(probe); ok && s.instance != "" && s.folder == p.paths[i] {
+				p.emptySpots = append(p.emptySpots, &s)
+				break
+			}
+		}
+	}
+}

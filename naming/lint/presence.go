@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -223,7 +224,7 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 		k := [2]string{rule, what}
 		f := found[k]
 		if f == nil {
-			f = &Finding{Rule: rule, Service: g.service, Version: cmpOr(g.version, l.p.versionOf(g)), file: g.home + "/" + what}
+			f = &Finding{Rule: rule, Service: g.service, Version: cmp.Or(g.version, l.p.versionOf(g)), file: g.home + "/" + what}
 			found[k] = f
 			order = append(order, k)
 		}
@@ -343,7 +344,7 @@ func (l *linter) renames(st *placeState, explained map[int32]bool) {
 		should := path.Join(st.spot.folder, g.rel)
 		if l.wanted(is, g) {
 			l.add(Finding{
-				Rule: "WX503", Service: g.service, Version: cmpOr(g.version, l.p.versionOf(g)), Paths: []string{should, is}, Places: 1, file: g.home + "/" + g.rel,
+				Rule: "WX503", Service: g.service, Version: cmp.Or(g.version, l.p.versionOf(g)), Paths: []string{should, is}, Places: 1, file: g.home + "/" + g.rel,
 				Message: fmt.Sprintf("%s: renamed in %s: %s has the same MD5", g.rel, st.spot.label(), path.Base(is)),
 			})
 		}

@@ -256,7 +256,7 @@ func (l *linter) manifestRules(m *manifest, put func(rule, key, message string))
 		}
 	case "storage":
 		if !persistent {
-			report("WX703", "data", "the storage layer keeps data, and data is "+cmpOr(data, "missing"))
+			report("WX703", "data", "the storage layer keeps data, and data is "+cmp.Or(data, "missing"))
 		}
 	}
 	if tier == "logic" && cloud == "false" {
