@@ -119,6 +119,22 @@ func TestUnsentRequestsAreCounted(t *testing.T) {
 	}
 }
 
+// A server that cannot keep up, or that stalls, is what the run is to show: the
+// result is valid although requests waited for a connection most of the time.
+func TestAServerAtItsLimitIsValid(t *testing.T) {
+	for _, c := range []struct {
+		manner string
+		engine string
+	}{{"one by one", "--portable=false"}, {"one by one", "--portable"}, {"pauses", "--portable=false"}, {"pauses", "--portable"}} {
+		t.Run(c.manner+c.engine, func(t *testing.T) {
+			d, code, log := loaded(t, exec.Command("wxops", "stress", "load", "http://"+rawServer(t, c.manner)+"/", c.engine, "-r", "1000", "-d", "1500ms", "-t", "1s", "-c", "20", "-o", "json"))
+			if d.Verdict != load.VerdictValid || code != 0 || d.Connections.Exhausted < 0.1 {
+				t.Errorf("exit %d, verdict %s: %q, pool exhausted for %.2f of the time\n%s", code, d.Verdict, d.Reason, d.Connections.Exhausted, log)
+			}
+		})
+	}
+}
+
 // A generator that was the limit never says that its result is valid.
 func TestFaultMatrix(t *testing.T) {
 	limited := func(t *testing.T, cmd *exec.Cmd, reason string) {

@@ -7,12 +7,13 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// manners are what servers do with a request.
+// manners are what servers do with a request that does not depend on others.
 var manners = map[string]func(net.Conn){
 	"answers":   func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") },
 	"is slow":   func(c net.Conn) { <-time.After(time.Second); io.WriteString(c, "HTTP/1.1 204 No\r\n\r\n") },
@@ -36,8 +37,33 @@ var manners = map[string]func(net.Conn){
 	},
 }
 
+// behaviour is what one server of a manner does with a request.
+func behaviour(manner string) func(net.Conn) {
+	switch manner {
+	case "one by one": // 100 requests a second
+		var worker sync.Mutex
+		return func(c net.Conn) {
+			worker.Lock()
+			defer worker.Unlock()
+			manners["takes 10"](c)
+		}
+	case "pauses": // for a second, 300 ms after the first request
+		var first sync.Once
+		var pause time.Time
+		return func(c net.Conn) {
+			first.Do(func() { pause = time.Now().Add(300 * time.Millisecond) })
+			if at := time.Since(pause); at > 0 && at < time.Second {
+				<-time.After(time.Second - at)
+			}
+			manners["answers"](c)
+		}
+	}
+	return manners[manner]
+}
+
 // serve answers every request on l in one manner until l is closed.
 func serve(l net.Listener, manner string) {
+	answer := behaviour(manner)
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -52,7 +78,7 @@ func serve(l net.Listener, manner string) {
 					return
 				}
 				if line == "\r\n" {
-					manners[manner](c)
+					answer(c)
 				}
 			}
 		}()

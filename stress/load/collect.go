@@ -221,11 +221,14 @@ type Result struct {
 	Line     []Interval
 
 	CPUSeconds float64 // used by the workers
+	PeakRate   float64 // highest rate asked for, requests per second; of a replay the mean
 	Saturation float64 // largest share of the run that a worker used its CPU or waited for it
 	LastError  error   // of a dial
 
 	total    *block
-	baseline baseline
+	recorded bool // a replay
+	streams  int  // requests that a connection carries at once
+	evidence evidence
 	limits   limitFlags
 }
 
@@ -237,22 +240,23 @@ func (g *Generator) finish() {
 	r := &Result{
 		Open: g.steer != nil || g.options.Recording != nil, Elapsed: time.Duration(now-g.cfg.start) - warm, Workers: len(g.workers), MaxOpen: c.maxOpen,
 		Protocol: g.options.Protocol, Targets: g.options.Targets, Line: c.line, total: c.total, Engine: "net",
-		CPUSeconds: float64(c.total.busy) / 1e9,
+		CPUSeconds: float64(c.total.busy) / 1e9, recorded: g.options.Recording != nil, streams: g.cfg.streamsPerConn(),
 	}
 	if fastEngine && !g.cfg.secure && !g.options.Portable {
 		r.Engine = "epoll"
 	}
 	r.Planned = min(time.Duration(g.stop.Load()-g.cfg.start)-warm, r.Elapsed)
+	if r.PeakRate = g.peak; r.recorded && r.Planned > 0 {
+		r.PeakRate = float64(r.total.due) / r.Planned.Seconds()
+	}
 	for _, w := range g.workers {
-		r.baseline.add(w.baseline)
+		r.evidence.add(w.evidence)
 		r.limits.descriptors = r.limits.descriptors || w.limits.descriptors
 		r.limits.ports = r.limits.ports || w.limits.ports
 		if w.lastError != nil {
 			r.LastError = w.lastError
 		}
-		if total := r.Elapsed + warm; total > 0 {
-			r.Saturation = max(r.Saturation, float64(w.spent)/float64(total))
-		}
+		r.Saturation = max(r.Saturation, w.saturation(now))
 	}
 	g.result = r
 	close(g.done)

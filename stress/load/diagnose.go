@@ -2,98 +2,232 @@ package load
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
-// A baseline tells a pool that is too small from a server that is too slow.
-// Both make due requests wait for a connection; but the server that queues
-// takes longer for a request while all connections are busy than it took for
-// those sent when few were.
-type baseline struct {
-	few               int // connections in flight that count as few
+// evidence is what one worker notes down to tell, after the run, whether the
+// generator or the server was the limit.
+//
+// That requests wait for a connection proves neither: a server that queues
+// keeps connections busy just as a pool does that is too small. Nor does it
+// prove anything that the server is slower then than at rest: a generator on
+// the same machine that takes all of its CPU slows the server down as well. So
+// what is asked is: would the pool have been large enough had the server stayed
+// as quick as at rest? Was it the server that held the connections, or had it
+// answered and the answers waited to be read? And could the workers have handled
+// so many requests at all, whatever the server did?
+type evidence struct {
+	few               int // requests in flight that count as few: the server is at rest
 	quietSum, fullSum float64
 	quiet, full       int64
+	flying            float64 // requests in flight as the worker saw it, integrated over the exhausted time in ns
+
+	woke    int64 // when the worker was last waked
+	moved   bool  // a request was sent or answered since
+	working int64 // nanoseconds from being waked until waiting again, if one was
 }
 
-func (b *baseline) sent(r *request, flying int) { r.quiet = flying < b.few }
+func (e *evidence) sent(r *request, flying int) {
+	r.quiet = flying < e.few
+	e.moved = true
+}
 
-func (b *baseline) answered(r *request, now int64, exhausted bool) {
-	if r.quiet {
-		b.quietSum += float64(now - r.sent)
-		b.quiet++
+// ended takes the service time of r, of a request that timed out what it took
+// at least.
+func (e *evidence) ended(r *request, now int64, exhausted, answered bool) {
+	e.moved = true
+	if r.quiet && answered {
+		e.quietSum += float64(now - r.sent)
+		e.quiet++
 	}
 	if exhausted {
-		b.fullSum += float64(now - r.sent)
-		b.full++
+		e.fullSum += float64(now - r.sent)
+		e.full++
 	}
 }
 
-func (b *baseline) add(o baseline) {
-	b.quietSum += o.quietSum
-	b.quiet += o.quiet
-	b.fullSum += o.fullSum
-	b.full += o.full
+// waits ends a stretch of work. What a worker does that wakes and finds nothing
+// to do is no cost of a request.
+func (e *evidence) waits(now int64) {
+	if e.moved && e.woke > 0 {
+		e.working += now - e.woke
+	}
+	e.moved = false
 }
+
+func (e *evidence) add(o evidence) {
+	e.quietSum += o.quietSum
+	e.quiet += o.quiet
+	e.fullSum += o.fullSum
+	e.full += o.full
+	e.flying += o.flying
+	e.working += o.working
+}
+
+// enough says whether so many connections carry so many requests per second
+// when the server is as quick as at rest. By Little's law rate * service of
+// them are busy on average; two square roots more leave a twentieth of the time
+// in which a random arrival finds none (Halfin and Whitt, 1981, beta = 2).
+func (e *evidence) enough(connections int, rate float64) bool {
+	busy := rate * e.rest()
+	return busy+2*math.Sqrt(busy) <= float64(connections)
+}
+
+// rest is the mean service time at rest in seconds, 0 if it is not known.
+func (e *evidence) rest() float64 { return e.quietSum / 1e9 / max(1, float64(e.quiet)) }
+
+// held is which share of the requests in flight was with the server, on average,
+// while others waited for a connection; the answers of the rest had come and
+// were not read. By Little's law the service times add up to the requests with
+// the server integrated over time. The engine with the kernel's stamps knows
+// when an answer came; the portable one takes it to have come when it was read.
+func (e *evidence) held() float64 { return e.fullSum / max(1, e.flying) }
 
 // slowdown is how many times longer the server took for a request while the
 // pool was exhausted; 1 when there is too little to compare.
-func (b *baseline) slowdown() float64 {
-	if b.quiet < 5 || b.full == 0 {
+func (e *evidence) slowdown() float64 {
+	if e.quiet < 5 || e.full == 0 {
 		return 1
 	}
-	return (b.fullSum / float64(b.full)) / (b.quietSum / float64(b.quiet))
+	return (e.fullSum / float64(e.full)) / (e.quietSum / float64(e.quiet))
 }
 
 // The bounds of the self-diagnosis. A generator that met one of them may have
 // measured itself instead of the server.
 const (
-	// maxBusy is the share of the run that a worker may use its CPU or wait for
+	// maxBusy is the share of the time that a worker may use its CPU or wait for
 	// it. Above it, requests queue in the generator (M/D/1: at 0.9 the mean wait
 	// is 4.5 times the work for a request).
 	maxBusy = 0.9
+	// leastRequests is from how many requests on the share of the time says
+	// something: three requests on a machine that pauses are not a busy worker.
+	leastRequests = 100
+	// leastWork is what no processor stays below for a request: two system calls
+	// through the network stack. Of a few requests the measured work is that of
+	// cold caches.
+	leastWork = 1500 * time.Nanosecond
 	// maxLagShare is the share of a response-time quantile that may be our own
 	// lateness, as long as that is at least minLag.
 	maxLagShare = 0.1
 	minLag      = time.Millisecond
 	// maxExhausted is the share of the run in which due requests may wait for a
-	// connection although the server is not slower than at rest.
+	// connection of a pool that is too small.
 	maxExhausted = 0.05
+	// leastHeld is the share of the requests in flight that must have been with
+	// the server, while the pool was exhausted, for the server to be the limit.
+	leastHeld = 2. / 3
 	// serverSlowdown is from how many times its service time at rest on the
-	// server, not the size of the pool, is what requests wait for.
+	// server is the limit even of a pool that is too small: the same connections
+	// would carry three times as much.
 	serverSlowdown = 3
 )
 
 // diagnose returns why the result is the generator's rather than the server's,
 // empty if it is not.
 func (r *Result) diagnose() string {
-	t := r.total
-	if r.limits.descriptors {
-		return fmt.Sprintf("out of file descriptors at %d connections; raise ulimit -n or lower --connections", r.MaxOpen)
+	if reason := r.atLimit(); reason != "" || !r.Open {
+		return reason
 	}
-	if r.limits.ports {
-		return fmt.Sprintf("out of local ports at %d connections; the server closes connections, or net.ipv4.ip_local_port_range is small", r.MaxOpen)
-	}
-	run := r.Elapsed.Seconds()
-	if run <= 0 {
-		return ""
-	}
-	if r.Open && t.answers() > 0 {
-		for _, q := range []float64{50, 90, 99, 99.9} {
-			if float64(t.answers())*(1-q/100) < 10 {
-				break // a handful of late requests is no quantile
-			}
-			lag, response := t.lag.ValueAtPercentile(q), t.response.ValueAtPercentile(q)
-			if lag > int64(minLag) && float64(lag) > maxLagShare*float64(response) {
-				return fmt.Sprintf("requests left late: the p%g of the send lag is %s, of the response time %s", q, time.Duration(lag).Round(10*time.Microsecond), time.Duration(response).Round(10*time.Microsecond))
-			}
+	for _, reason := range []string{r.outpaced(), r.late(), r.readLate(), r.poolTooSmall()} {
+		if reason != "" {
+			return reason
 		}
-		if share := float64(t.exhausted) / 1e9 / run / float64(r.Workers); share > maxExhausted && r.baseline.slowdown() < serverSlowdown {
-			return fmt.Sprintf("the pool of %d connections was exhausted %.0f %% of the time while the server was no slower than at rest; raise --max-connections", r.MaxOpen, 100*share)
-		}
-	}
-	if share := r.Saturation; share > maxBusy {
-		wait := float64(t.runDelay) / 1e9 / run / float64(r.Workers)
-		return fmt.Sprintf("the generator was busy %.0f %% of the time (waiting for a CPU %.0f %%); give it more cores, or run it elsewhere", 100*share, 100*wait)
 	}
 	return ""
+}
+
+// atLimit says whether a limit of the machine was met: its CPU, descriptors or
+// ports.
+func (r *Result) atLimit() string {
+	t := r.total
+	switch {
+	case r.limits.descriptors:
+		return fmt.Sprintf("out of file descriptors at %d connections; raise ulimit -n or lower --connections", r.MaxOpen)
+	case r.limits.ports:
+		return fmt.Sprintf("out of local ports at %d connections; the server closes connections, or net.ipv4.ip_local_port_range is small", r.MaxOpen)
+	case r.Saturation > maxBusy && t.sent >= leastRequests:
+		wait := float64(t.runDelay) / float64(t.busy+t.runDelay)
+		return fmt.Sprintf("the generator was busy %.0f %% of the time, %.0f %% of it waiting for a CPU; give it more cores, or run it elsewhere", 100*r.Saturation, 100*wait)
+	}
+	return ""
+}
+
+// outpaced says whether the workers could not have kept up with the rate, were
+// the server never so quick.
+func (r *Result) outpaced() string {
+	t := r.total
+	if t.sent == 0 {
+		return ""
+	}
+	work := leastWork
+	if t.sent >= leastRequests {
+		work = max(work, time.Duration(r.evidence.working/t.sent))
+	}
+	most := maxBusy * float64(r.Workers) / work.Seconds()
+	if r.PeakRate <= most {
+		return ""
+	}
+	return fmt.Sprintf("%.0f/s were asked for, but at %.1f µs of work for a request %s can send %.0f/s; lower the rate or add machines",
+		r.PeakRate, float64(work)/1e3, count(r.Workers, "thread"), most)
+}
+
+// late says whether requests left so late that it shows in response times.
+func (r *Result) late() string {
+	t := r.total
+	for _, q := range []float64{50, 90, 99, 99.9} {
+		if float64(t.answers())*(1-q/100) < 10 {
+			break // a handful of late requests is no quantile
+		}
+		lag, response := t.lag.ValueAtPercentile(q), t.response.ValueAtPercentile(q)
+		if lag > int64(minLag) && float64(lag) > maxLagShare*float64(response) {
+			return fmt.Sprintf("requests left late: the p%g of the send lag is %s, of the response time %s", q, time.Duration(lag).Round(10*time.Microsecond), time.Duration(response).Round(10*time.Microsecond))
+		}
+	}
+	return ""
+}
+
+// readLate says whether requests waited for connections on which the answer had
+// come already.
+func (r *Result) readLate() string {
+	share, held := r.exhausted(), r.evidence.held()
+	if share <= maxExhausted || held >= leastHeld || r.total.answers() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("requests waited for a connection %.0f %% of the time while only %.0f %% of those in flight were with the server: the answers of the rest waited for the generator; give it more cores, or run it elsewhere", 100*share, 100*held)
+}
+
+// poolTooSmall says whether requests waited for a connection although the
+// server was not the limit.
+func (r *Result) poolTooSmall() string {
+	e := &r.evidence
+	share := r.exhausted()
+	if share <= maxExhausted || e.quiet == 0 {
+		return ""
+	}
+	if !r.recorded && e.enough(r.MaxOpen*r.streams, r.PeakRate) || e.slowdown() >= serverSlowdown {
+		return ""
+	}
+	text := fmt.Sprintf("the pool of %s was exhausted %.0f %% of the time", count(r.MaxOpen, "connection"), 100*share)
+	if !r.recorded {
+		text += fmt.Sprintf(": at %s for a request alone %.0f/s keep %.2g of them busy", time.Duration(1e9*e.rest()).Round(time.Microsecond), r.PeakRate, r.PeakRate*e.rest())
+	}
+	return text + "; raise --max-connections"
+}
+
+// exhausted is the share of the run in which due requests waited for a
+// connection.
+func (r *Result) exhausted() float64 {
+	if r.Elapsed <= 0 {
+		return 0
+	}
+	return min(1, float64(r.total.exhausted)/float64(r.Elapsed)/float64(r.Workers))
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

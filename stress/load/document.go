@@ -141,7 +141,7 @@ func (r *Result) Report(thresholds []capacity.Term) Document {
 	}
 	if s := r.Elapsed.Seconds(); s > 0 {
 		d.Throughput = float64(t.answers()) / s
-		d.Connections.Exhausted = min(1, float64(t.exhausted)/1e9/s/float64(r.Workers))
+		d.Connections.Exhausted = r.exhausted()
 	}
 	for code, n := range t.status {
 		if n > 0 {

@@ -137,8 +137,7 @@ func writeSome(fd int, b []byte) (int, Failure) {
 	}
 }
 
-func (d *epollDriver) poll(until int64) {
-	now := d.w.clock()
+func (d *epollDriver) poll(now, until int64) {
 	wait := until - now
 	if d.stamped && wait > 0 && wait < int64(nap) && now >= d.busy && d.w.exhaustion == 0 && d.w.dialing == 0 {
 		ts := unix.NsecToTimespec(wait)
@@ -146,6 +145,7 @@ func (d *epollDriver) poll(until int64) {
 		wait = 0
 	}
 	n, err := d.wait(max(wait, 0))
+	d.w.woke()
 	if err != 0 || n == 0 {
 		return
 	}

@@ -238,11 +238,7 @@ func (s *search) climb(ctx context.Context, rate float64) error {
 	r := g.Wait()
 	s.count(r)
 	s.rehearsal.saturation = best
-	if r.Saturation > maxBusy || r.limits.descriptors || r.limits.ports {
-		calm := *r
-		calm.Open = false
-		s.fault = calm.diagnose()
-	}
+	s.fault = r.atLimit()
 	return nil
 }
 
@@ -300,11 +296,7 @@ func (s *search) rehearse(ctx context.Context) error {
 	}
 	s.rehearsal.saturate(rates, max(100*time.Millisecond, every).Seconds())
 	s.idle = max(1, s.rehearsal.saturation*alone.Mean()/1e9)
-	if r.Saturation > maxBusy {
-		calm := *r
-		calm.Open = false
-		s.fault = calm.diagnose()
-	}
+	s.fault = r.atLimit()
 	s.say("%.0f requests alone took %.3g ms on average; all busy it answers %.0f/s", s.rehearsal.samples, alone.Mean()/1e6, s.rehearsal.saturation)
 	return nil
 }
@@ -554,7 +546,5 @@ func (r *Result) diagnoseSearch(bound float64) string {
 	if lag := quantile(r.total.lag, 90); lag > maxSearchLag*bound {
 		return fmt.Sprintf("requests left late: the p90 of the send lag is %.3g ms, the objective bounds %.3g ms", 1e3*lag, 1e3*bound)
 	}
-	calm := *r
-	calm.Open = false
-	return calm.diagnose()
+	return r.atLimit()
 }

@@ -25,7 +25,7 @@ type sink struct{}
 func (sink) dial(*conn) error           { return nil }
 func (sink) send(*conn, []byte) Failure { return none }
 func (sink) hangup(*conn)               {}
-func (sink) poll(int64)                 {}
+func (sink) poll(int64, int64)          {}
 func (sink) close()                     {}
 
 // fuzzRequests is how many requests a closed loop of four streams sends to the

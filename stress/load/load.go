@@ -155,6 +155,7 @@ type Generator struct {
 	result  *Result
 	rates   sync.Mutex
 	rate    float64
+	peak    float64 // highest rate asked for
 	paused  bool
 	log     <-chan recordedItem // of a replay
 }
@@ -278,7 +279,7 @@ func (g *Generator) configure(ctx context.Context) error {
 		w := &worker{
 			id: i, cfg: cfg, size: size, max: share(o.MaxConnections, i, o.Workers), turn: i,
 			st: newBlock(len(o.Targets)), spare: make(chan *block, 4), out: g.collect.in, stop: &g.stop, grace: &g.grace,
-			baseline: baseline{few: max(1, size*cfg.streamsPerConn()/8)},
+			evidence: evidence{few: max(1, size*cfg.streamsPerConn()/8)},
 		}
 		w.turn %= len(cfg.order)
 		g.workers = append(g.workers, w)
@@ -336,6 +337,9 @@ func (g *Generator) launch() {
 	g.steer = &steered{}
 	g.steer.now.Store(p)
 	g.rate = p.rate(float64(cfg.start))
+	for _, s := range stages {
+		g.peak = max(g.peak, s.From, s.To)
+	}
 	g.stop.Store(cfg.start + int64(length))
 	for i, w := range g.workers {
 		if o.Requests > 0 {
@@ -368,7 +372,7 @@ func (p *plan) lasts(n, start float64, poisson bool) time.Duration {
 func (g *Generator) SetRate(rate float64) {
 	g.rates.Lock()
 	defer g.rates.Unlock()
-	g.rate = rate
+	g.rate, g.peak = rate, max(g.peak, rate)
 	if g.steer != nil && !g.paused {
 		g.steer.set(float64(time.Since(g.cfg.epoch)), rate)
 	}

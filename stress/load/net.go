@@ -193,24 +193,10 @@ func (d *netDriver) hangup(c *conn) {
 	}
 }
 
-func (d *netDriver) poll(until int64) {
-	var e netEvent
-	wait := time.Duration(until - d.w.clock())
-	if wait <= 0 {
-		select {
-		case e = <-d.events:
-		default:
-			return
-		}
-	} else {
-		d.timer.Reset(wait)
-		select {
-		case e = <-d.events:
-		case <-d.timer.C:
-			return
-		}
-	}
-	for k := 0; ; k++ {
+func (d *netDriver) poll(now, until int64) {
+	e, some := d.wait(time.Duration(until - now))
+	d.w.woke()
+	for k := 0; some; k++ {
 		d.handle(e)
 		if k == cap(d.events) {
 			return // the schedule comes first
@@ -220,6 +206,25 @@ func (d *netDriver) poll(until int64) {
 		default:
 			return
 		}
+	}
+}
+
+// wait returns the next event, at most after a time.
+func (d *netDriver) wait(most time.Duration) (netEvent, bool) {
+	if most <= 0 {
+		select {
+		case e := <-d.events:
+			return e, true
+		default:
+			return netEvent{}, false
+		}
+	}
+	d.timer.Reset(most)
+	select {
+	case e := <-d.events:
+		return e, true
+	case <-d.timer.C:
+		return netEvent{}, false
 	}
 }
 

@@ -28,7 +28,7 @@ func (w *worker) prewarm(limit int64) {
 		if now >= limit || w.dialing == 0 && next == w.size {
 			return
 		}
-		w.io.poll(min(limit, now+int64(10*time.Millisecond)))
+		w.io.poll(now, min(limit, now+int64(10*time.Millisecond)))
 	}
 }
 

@@ -51,8 +51,9 @@ type driver interface {
 	dial(c *conn) error
 	send(c *conn, b []byte) Failure
 	hangup(c *conn)
-	// poll waits for something to happen, until instant t at most.
-	poll(t int64)
+	// poll waits for something to happen, from instant now until instant t at
+	// most, and calls woke before anything else.
+	poll(now, t int64)
 	close()
 }
 
@@ -98,12 +99,14 @@ type worker struct {
 	st       *block
 	seq      int64
 	publish  int64 // when the block is due
-	baseline baseline
+	evidence evidence
 	typical  int64 // running median of the service time, nanoseconds
 	spare    chan *block
 	out      chan<- *block
 	cpu      cpuClock
 	spent    int64 // nanoseconds of CPU used, or waited for
+	intime   int64 // the same until the end of the schedule
+	sooner   int64 // when that was, 0 before it
 
 	limits limitFlags
 	stop   *atomic.Int64 // instant at which nothing more falls due
@@ -169,10 +172,17 @@ func (w *worker) run() {
 		if stop := w.stop.Load(); now < stop {
 			until = min(until, stop)
 		} else {
+			if w.sooner == 0 {
+				w.account()
+				w.sooner, w.intime = now, w.spent
+			}
 			until = min(until, max(stop+w.grace.Load(), now+int64(time.Millisecond)))
 		}
 		w.flush()
-		w.io.poll(min(until, now+longestWait))
+		until = min(until, now+longestWait)
+		now = w.clock()
+		w.evidence.waits(now)
+		w.io.poll(now, until)
 	}
 	w.hand(w.clock())
 	for _, c := range w.conns {
@@ -299,6 +309,7 @@ func (w *worker) dispatch(now int64) int64 {
 			if w.exhaustion == 0 && w.src != nil {
 				w.exhaustion = now
 			}
+			w.exhaustedUntil(now)
 			w.grow(now)
 			if w.src == nil {
 				return now + int64(time.Second) // a closed loop waits for answers
@@ -325,9 +336,16 @@ func (w *worker) freeSince(c *conn) int64 {
 
 // idle ends a time in which requests waited for a connection.
 func (w *worker) idle(now int64) {
+	w.exhaustedUntil(now)
+	w.exhaustion = 0
+}
+
+// exhaustedUntil counts the time in which requests have waited for a connection.
+func (w *worker) exhaustedUntil(now int64) {
 	if w.exhaustion != 0 {
 		w.st.exhausted += now - w.exhaustion
-		w.exhaustion = 0
+		w.evidence.flying += float64(now-w.exhaustion) * float64(w.flying)
+		w.exhaustion = now
 	}
 }
 
@@ -380,7 +398,7 @@ func (w *worker) begin(c *conn, due, ready, now int64) {
 			w.st.sent++
 		}
 	}
-	w.baseline.sent(r, w.flying)
+	w.evidence.sent(r, w.flying)
 	w.push(r)
 	t := r.wire
 	if c.h2 != nil {
@@ -464,7 +482,7 @@ func (w *worker) answered(r *request, status int, now int64) {
 	} else {
 		w.typical -= step
 	}
-	w.baseline.answered(r, now, w.exhaustion != 0)
+	w.evidence.ended(r, now, w.exhaustion != 0, true)
 	if w.st.targets != nil {
 		t := &w.st.targets[r.target]
 		t.answers++
@@ -483,6 +501,9 @@ func (w *worker) failed(r *request, kind Failure) {
 		return
 	}
 	w.st.failed[kind]++
+	if kind == Timeout {
+		w.evidence.ended(r, w.clock(), w.exhaustion != 0, false)
+	}
 	if w.st.targets != nil {
 		w.st.targets[r.target].failed++
 	}
@@ -565,17 +586,35 @@ func (w *worker) onEOF(c *conn) {
 	w.replace(c, now)
 }
 
+// account adds the CPU time used since the last call to the block.
+func (w *worker) account() {
+	busy, delay := w.cpu.lap()
+	w.st.busy += busy
+	w.st.runDelay += delay
+	w.spent += busy + delay
+}
+
+// saturation is the largest share of a time, of the schedule or of the whole
+// run until instant end, that the worker used its CPU or waited for it. At the
+// end of a run it may have done nothing but wait for answers.
+func (w *worker) saturation(end int64) float64 {
+	share := float64(w.spent) / float64(max(1, end-w.cfg.start))
+	if w.sooner > 0 {
+		share = max(share, float64(w.intime)/float64(max(1, w.sooner-w.cfg.start)))
+	}
+	return share
+}
+
+// woke is called by the driver when its waiting is over.
+func (w *worker) woke() { w.evidence.woke = w.clock() }
+
 // hand gives the filled block to the collector and goes on with an empty one.
 func (w *worker) hand(now int64) {
-	if w.exhaustion != 0 {
-		w.st.exhausted += now - w.exhaustion
-		w.exhaustion = now
-	}
+	w.exhaustedUntil(now)
+	w.account()
 	b := w.st
 	b.worker, b.seq = w.id, w.seq
 	b.inFlight, b.open = w.flying, w.opened
-	b.busy, b.runDelay = w.cpu.lap()
-	w.spent += b.busy + b.runDelay
 	select {
 	case w.st = <-w.spare:
 	default:
