@@ -20,7 +20,7 @@ type RemoveOptions struct {
 
 // Removed is what a removal or a collection did.
 type Removed struct {
-	Folders []string `json:"folders"`
+	Folders []string `json:"folders" doc:"folders that are gone, in the order of their removal"`
 	PIDs    []int    `json:"pids" doc:"processes that were moved out or killed"`
 }
 

@@ -23,6 +23,8 @@ func kinds() []doc.Kind {
 		kindSlicePlan,
 		kindSlices,
 		kindSliceDrift,
+		kindSliceAttach,
+		kindSliceRemoved,
 		kindSliceCuts,
 		kindOffline,
 		kindForecast,

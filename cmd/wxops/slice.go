@@ -19,15 +19,23 @@ import (
 // Documents of slice. The lists have a struct around them because within a
 // version only keys are added.
 var (
-	kindSlicePlan  = doc.Kind{Name: "slice-plan", Version: 1, Title: "Writes that make a machine's slices what the file says", Data: cgroupctl.Plan{}}
-	kindSlices     = doc.Kind{Name: "slices", Version: 1, Title: "What the slices of a machine use and may use", Data: sliceList{}}
-	kindSliceDrift = doc.Kind{Name: "slice-drift", Version: 1, Title: "Where a machine's slices have strayed from the file", Data: sliceDrift{}}
-	kindSliceCuts  = doc.Kind{Name: "slice-partition", Version: 1, Title: "How many slices of which shapes fit a machine", Data: cgroupctl.Partition{}}
-	kindOffline    = doc.Kind{Name: "offline-status", Version: 1, Title: "State of offline work on a machine", Data: cgroupctl.OfflineStatus{}}
+	kindSlicePlan    = doc.Kind{Name: "slice-plan", Version: 1, Title: "Writes that make a machine's slices what the file says", Data: cgroupctl.Plan{}}
+	kindSlices       = doc.Kind{Name: "slices", Version: 1, Title: "What the slices of a machine use and may use", Data: sliceList{}}
+	kindSliceAttach  = doc.Kind{Name: "slice-attach", Version: 1, Title: "Which processes were moved into a slice, and which stayed outside", Data: sliceAttached{}}
+	kindSliceRemoved = doc.Kind{Name: "slice-removed", Version: 1, Title: "Which slices were removed, and what became of their processes", Data: cgroupctl.Removed{}}
+	kindSliceDrift   = doc.Kind{Name: "slice-drift", Version: 1, Title: "Where a machine's slices have strayed from the file", Data: sliceDrift{}}
+	kindSliceCuts    = doc.Kind{Name: "slice-partition", Version: 1, Title: "How many slices of which shapes fit a machine", Data: cgroupctl.Partition{}}
+	kindOffline      = doc.Kind{Name: "offline-status", Version: 1, Title: "State of offline work on a machine", Data: cgroupctl.OfflineStatus{}}
 )
 
 type sliceList struct {
 	Slices []cgroupctl.Usage `json:"slices"`
+}
+
+type sliceAttached struct {
+	Slice string `json:"slice"`
+	cgroupctl.Moved
+	Seconds float64 `json:"seconds" doc:"how long the move took"`
 }
 
 type sliceDrift struct {
@@ -68,7 +76,7 @@ func (f *sliceFlags) spec() (*cgroupctl.Spec, error) {
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, cli.Usagef("read slices %q", f.file).WithCause(err).WithHint("name the file with -f")
+			return nil, cli.Unreadable(err, "read slices %q", f.file).WithHint("name the file with -f")
 		}
 		defer file.Close()
 		if st, err := file.Stat(); err == nil && st.IsDir() {
@@ -138,16 +146,16 @@ type sheet struct {
 }
 
 // prints makes c a verb that prints a sheet, as a table, JSON or YAML and where
-// csv is set CSV.
+// csv is set CSV. A sheet that comes with an error is what was done before it.
 func (f *sliceFlags) prints(c *cobra.Command, csv bool, result func(cmd *cobra.Command, args []string) (*sheet, error)) *cobra.Command {
 	var out cli.Output
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := out.Check(); err != nil {
 			return err
 		}
-		r, err := result(cmd, args)
-		if err != nil {
-			return sliceError(f.file, err)
+		r, failed := result(cmd, args)
+		if r == nil {
+			return sliceError(f.file, failed)
 		}
 		b, err := doc.Marshal(r.kind, toolVersion(), r.created, nil, r.warnings, r.data)
 		if err != nil {
@@ -172,7 +180,7 @@ func (f *sliceFlags) prints(c *cobra.Command, csv bool, result func(cmd *cobra.C
 		if r.no {
 			return cli.Exit(cli.ExitNo)
 		}
-		return nil
+		return sliceError(f.file, failed)
 	}
 	formats := []string{"table", "json", "yaml"}
 	if csv {

@@ -16,7 +16,7 @@ import (
 
 func (f *sliceFlags) attach() *cobra.Command {
 	var unit, match string
-	c := &cobra.Command{
+	c := f.tells(&cobra.Command{
 		Use:   "attach SLICE [PID...]",
 		Short: "Move running processes with all their children into a slice",
 		Long: `attach moves each process with its descendants and its session, in every
@@ -25,25 +25,27 @@ keep running. Memory they were charged before stays with their old group; the
 amount is printed. Exit code 3 names processes that stayed outside.`,
 		Example: `  wxops slice attach -f slices.yaml checkout 4711 4712
   wxops slice attach -f slices.yaml checkout --match '^/usr/bin/checkout '
-  wxops slice attach -f slices.yaml checkout --unit checkout.service`,
+  wxops slice attach -f slices.yaml checkout --unit checkout.service -o json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			tree, err := f.tree()
-			if err != nil {
-				return err
-			}
-			pids, err := sliceSeeds(tree, args[1:], unit, match)
-			if err != nil {
-				return err
-			}
-			moved, err := tree.Attach(cmd.Context(), args[0], pids)
-			if moved != nil && moved.Passes > 0 {
-				fmt.Fprintf(f.s.Out, "slice %s: %s inside after %s, %d ms\n", args[0], count(len(moved.PIDs), "process"), count(moved.Passes, "walk"), moved.Elapsed.Milliseconds())
-				fmt.Fprintf(f.s.Out, "memory charged before the move and not covered: %s\n", mebi(moved.UncoveredBytes))
-			}
-			return sliceError(f.file, err)
-		},
-	}
+	}, false, func(cmd *cobra.Command, tree *cgroupctl.Tree, args []string) (*sheet, error) {
+		pids, err := sliceSeeds(tree, args[1:], unit, match)
+		if err != nil {
+			return nil, err
+		}
+		moved, err := tree.Attach(cmd.Context(), args[0], pids)
+		if moved == nil || moved.Passes == 0 {
+			return nil, err
+		}
+		return &sheet{
+			kind: kindSliceAttach, created: time.Now(),
+			data: sliceAttached{Slice: args[0], Moved: *moved, Seconds: moved.Elapsed.Seconds()},
+			table: func() *cli.Table {
+				return cli.NewTable().
+					Note("slice %s: %s inside after %s, %d ms", args[0], count(len(moved.PIDs), "process"), count(moved.Passes, "walk"), moved.Elapsed.Milliseconds()).
+					Note("memory charged before the move and not covered: %s", mebi(moved.UncoveredBytes))
+			},
+		}, err
+	})
 	c.Flags().StringVar(&unit, "unit", "", "the processes of a systemd unit")
 	c.Flags().StringVar(&match, "match", "", "processes whose command line matches a regular expression")
 	return c
@@ -91,7 +93,8 @@ func (f *sliceFlags) run() *cobra.Command {
 		Use:   "run SLICE -- CMD [ARG...]",
 		Short: "Run a command inside a slice from its first instruction",
 		Long: `run moves itself into the slice and becomes the command: no process stays
-between, and the exit status is the command's.`,
+between, and the exit status is the command's. So it has no result of its own,
+and no -o; "wxops slice show SLICE -o json" tells what the command uses.`,
 		Example: `  wxops slice run -f slices.yaml checkout -- ./checkout --port 8080
   wxops slice run -f slices.yaml offline -- nice tar czf /backup/all.tgz /srv
   wxops slice run -f slices.yaml checkout -- sh -c 'cat /proc/self/cgroup'`,
@@ -111,33 +114,29 @@ between, and the exit status is the command's.`,
 
 func (f *sliceFlags) rm() *cobra.Command {
 	var o cgroupctl.RemoveOptions
-	c := &cobra.Command{
+	c := f.prints(&cobra.Command{
 		Use:   "rm [SLICE...]",
 		Short: "Remove slices, all of them without a name, and the parent folder",
 		Long: `rm refuses a busy slice at once. --evacuate moves its processes to the folder
 that holds the parent, --kill kills them. Folders that wxops did not make stay.`,
 		Example: `  wxops slice rm -f slices.yaml
   wxops slice rm -f slices.yaml checkout --evacuate
-  wxops slice rm -f slices.yaml --kill`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if i := slices.IndexFunc(args, func(name string) bool { return strings.Contains(name, "/") }); i >= 0 {
-				return cli.Usagef("slice %q has a slash; slices are not nested", args[i]).WithHint("wxops slice ls -f %s", f.file)
-			}
-			tree, err := f.tree()
-			if err != nil {
-				return err
-			}
-			r, err := tree.Remove(cmd.Context(), args, o)
-			if r != nil && len(r.PIDs) > 0 {
-				done := "moved out"
-				if o.Kill {
-					done = "killed"
-				}
-				fmt.Fprintf(f.s.Out, "%s %s\n", done, pidList(r.PIDs))
-			}
-			return f.removed(r, err)
-		},
-	}
+  wxops slice rm -f slices.yaml --kill -o json`,
+	}, false, func(cmd *cobra.Command, args []string) (*sheet, error) {
+		if i := slices.IndexFunc(args, func(name string) bool { return strings.Contains(name, "/") }); i >= 0 {
+			return nil, cli.Usagef("slice %q has a slash; slices are not nested", args[i]).WithHint("wxops slice ls -f %s", f.file)
+		}
+		tree, err := f.tree()
+		if err != nil {
+			return nil, err
+		}
+		r, err := tree.Remove(cmd.Context(), args, o)
+		did := "moved out"
+		if o.Kill {
+			did = "killed"
+		}
+		return removedSheet(r, did, err)
+	})
 	c.Flags().BoolVar(&o.Evacuate, "evacuate", false, "move the processes out first")
 	c.Flags().BoolVar(&o.Kill, "kill", false, "kill the processes first")
 	c.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "for the kernel to let an emptied folder go")
@@ -151,33 +150,36 @@ func pidList(pids []int) string {
 	return "PID " + strings.Join(words, ", ")
 }
 
-func (f *sliceFlags) removed(r *cgroupctl.Removed, err error) error {
-	if r != nil {
+// removedSheet tells what a removal did, even where it ended half-way with err.
+func removedSheet(r *cgroupctl.Removed, did string, err error) (*sheet, error) {
+	if r == nil {
+		return nil, err
+	}
+	return &sheet{kind: kindSliceRemoved, created: time.Now(), data: *r, table: func() *cli.Table {
+		t := cli.NewTable()
+		if len(r.PIDs) > 0 {
+			t.Note("%s %s", did, pidList(r.PIDs))
+		}
 		for _, folder := range r.Folders {
-			fmt.Fprintf(f.s.Out, "removed %s\n", folder)
+			t.Note("removed %s", folder)
 		}
 		if len(r.Folders) == 0 && err == nil {
-			fmt.Fprintln(f.s.Out, "nothing to remove")
+			t.Note("nothing to remove")
 		}
-	}
-	return sliceError(f.file, err)
+		return t
+	}}, err
 }
 
 func (f *sliceFlags) gc() *cobra.Command {
-	return &cobra.Command{
+	return f.tells(&cobra.Command{
 		Use:   "gc",
 		Short: "Remove slices that wxops made, that are empty and not in the file",
 		Example: `  wxops slice gc -f slices.yaml
   wxops slice apply -f slices.yaml && wxops slice gc -f slices.yaml
-  wxops slice gc -f slices.yaml --quiet`,
+  wxops slice gc -f slices.yaml -o json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			tree, err := f.tree()
-			if err != nil {
-				return err
-			}
-			r, err := tree.Collect(cmd.Context())
-			return f.removed(r, err)
-		},
-	}
+	}, false, func(cmd *cobra.Command, tree *cgroupctl.Tree, _ []string) (*sheet, error) {
+		r, err := tree.Collect(cmd.Context())
+		return removedSheet(r, "", err)
+	})
 }

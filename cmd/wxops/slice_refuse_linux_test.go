@@ -98,10 +98,12 @@ func TestSliceRefusalsOnThisMachine(t *testing.T) {
 	want(0, "writes made", "apply", "-f", matched) // the mark holds a hash of the wish
 	want(1, "PID "+pid, "drift", "-f", matched)
 	want(0, "1 process inside", "attach", "-f", matched, "web", "--match", "^sleep "+mark+"$")
+	want(0, `"pids": [`+"\n      "+pid+"\n", "attach", "-f", matched, "web", pid, "-o", "json")
 	want(0, "no drift", "drift", "-f", matched)
 	want(3, "slice web is busy: PID "+pid, "rm", "-f", matched)
 	want(0, "nothing to remove", "gc", "-f", file("none.yaml", ""))
-	want(0, "removed", "rm", "-f", matched, "--kill")
+	want(0, `"folders": []`, "gc", "-f", file("none.yaml", ""), "-o", "json")
+	want(0, `"pids": [`+"\n      "+pid+"\n", "rm", "-f", matched, "--kill", "-o", "json")
 	want(0, "writes made", "apply", "-f", good)
 	want(0, "/web\n", "gc", "-f", file("none.yaml", ""))
 	want(1, "mkdir", "plan", "-f", good)

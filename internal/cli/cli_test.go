@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +154,25 @@ func TestErrorHasUpToThreeLines(t *testing.T) {
 				t.Errorf("got %q and code %d, want %q and %d", errs, Code(err), c.want, c.code)
 			}
 		})
+	}
+}
+
+func TestFileThatCannotBeReadHasTheCodeOfItsCause(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "absent"), dir, filepath.Join(plain, "below")} {
+		_, err := os.ReadFile(path)
+		if e := Unreadable(err, "read %q", path); e.Code != ExitUsage || !errors.Is(e, err) {
+			t.Errorf("%v: exit code %d, want %d", err, e.Code, ExitUsage)
+		}
+	}
+	for _, err := range []error{fs.ErrPermission, io.ErrUnexpectedEOF} {
+		if e := Unreadable(err, "read"); e.Code != ExitFailed {
+			t.Errorf("%v: exit code %d, want %d", err, e.Code, ExitFailed)
+		}
 	}
 }
 

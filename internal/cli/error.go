@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 )
 
 // Exit codes of every command.
@@ -57,6 +59,17 @@ func Usagef(format string, args ...any) *Error {
 // Failf is something that could not be done, exit code 3.
 func Failf(format string, args ...any) *Error {
 	return &Error{Code: ExitFailed, What: fmt.Sprintf(format, args...)}
+}
+
+// Unreadable is a file of the user's that cannot be read. One that is not there,
+// or is a folder, is a wrong name and so wrong usage (exit code 2); one that may
+// not be read or fails half-way could not be done (3). format names the file.
+func Unreadable(err error, format string, args ...any) *Error {
+	e := Failf(format, args...).WithCause(err)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) {
+		e.Code = ExitUsage
+	}
+	return e
 }
 
 // Exit ends the command with a code and no message, because the result on
