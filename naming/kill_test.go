@@ -207,13 +207,16 @@ func newLane(t *testing.T, proxied bool) *lane {
 	return l
 }
 
-// A death is a way for the owner to end. It returns the time that restoring may
-// be counted from.
+// A death is a way for the owner to end.
 type death struct {
 	name    string
 	proxied bool // needs HAProxy
 	atOnce  bool // the watchdog acts as soon as it is told
 	kill    func(t *testing.T, l *lane, c *child)
+
+	// down is a death beside a HAProxy that is gone for that long. Its times
+	// count from the last instant at which HAProxy did not answer.
+	down time.Duration
 }
 
 func send(sig syscall.Signal) func(*testing.T, *lane, *child) {
@@ -224,25 +227,47 @@ func send(sig syscall.Signal) func(*testing.T, *lane, *child) {
 	}
 }
 
+// killProxied ends HAProxy, then the owner, and starts HAProxy again.
+func killProxied(down time.Duration, keep bool) death {
+	d := death{name: "SIGKILL while HAProxy restarts", proxied: true, atOnce: true, down: down}
+	if keep {
+		d.name += " and keeps weights"
+	}
+	d.kill = func(t *testing.T, l *lane, c *child) {
+		if keep {
+			send(syscall.SIGSTOP)(t, l, c) // what is saved are the weights written last
+			namingtest.Eventually(t, 10*time.Second, "a stopped owner", func() error {
+				state, err := exec.Command("ps", "-o", "state=", "-p", fmt.Sprint(c.cmd.Process.Pid)).Output()
+				if err == nil && !strings.HasPrefix(string(state), "T") {
+					err = fmt.Errorf("state %q", state)
+				}
+				return err
+			})
+			l.proxy.SaveWeights()
+		}
+		l.proxy.Stop()
+		send(syscall.SIGKILL)(t, l, c)
+		<-time.After(down)
+	}
+	return d
+}
+
 var deaths = []death{
-	{"SIGKILL", false, true, send(syscall.SIGKILL)},
-	{"SIGINT", false, false, send(syscall.SIGINT)},
-	{"SIGSTOP", false, false, send(syscall.SIGSTOP)},
-	{"SIGTERM", false, false, send(syscall.SIGTERM)},
-	{"SIGHUP", false, false, send(syscall.SIGHUP)},
-	{"panic", false, true, send(syscall.SIGUSR1)},
-	{"kill of the process group", false, true, func(t *testing.T, _ *lane, c *child) {
+	{name: "SIGKILL", atOnce: true, kill: send(syscall.SIGKILL)},
+	{name: "SIGINT", kill: send(syscall.SIGINT)},
+	{name: "SIGSTOP", kill: send(syscall.SIGSTOP)},
+	{name: "SIGTERM", kill: send(syscall.SIGTERM)},
+	{name: "SIGHUP", kill: send(syscall.SIGHUP)},
+	{name: "panic", atOnce: true, kill: send(syscall.SIGUSR1)},
+	{name: "kill of the process group", atOnce: true, kill: func(t *testing.T, l *lane, c *child) {
 		if err := syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 			t.Error(err)
 		}
 	}},
-	{"disk full", true, false, send(syscall.SIGUSR2)},
-	{"HAProxy restart", true, false, func(t *testing.T, l *lane, _ *child) { l.proxy.Stop(); l.proxy.Start() }},
-	{"SIGKILL while HAProxy restarts", true, false, func(t *testing.T, l *lane, c *child) {
-		l.proxy.Stop()
-		send(syscall.SIGKILL)(t, l, c)
-		l.proxy.Start()
-	}},
+	{name: "disk full", proxied: true, kill: send(syscall.SIGUSR2)},
+	{name: "HAProxy restart", proxied: true, kill: func(t *testing.T, l *lane, _ *child) { l.proxy.Stop(); l.proxy.Start() }},
+	killProxied(time.Millisecond, false),
+	killProxied(time.Second, true),
 }
 
 // written returns how long after start the watchdog of an owner had written the
@@ -343,6 +368,9 @@ func (l *lane) die(t *testing.T, d death, after time.Duration) (back, wrote time
 	<-time.After(after) // the random instant
 	start := time.Now()
 	d.kill(t, l, c)
+	if d.down > 0 {
+		start = l.proxy.Start()
+	}
 	if d.name == "SIGTERM" || d.name == "SIGINT" || d.name == "SIGHUP" || d.name == "disk full" || d.name == "HAProxy restart" {
 		// These end by themselves.
 		said := c.wait()
@@ -394,6 +422,26 @@ func (l *lane) die(t *testing.T, d death, after time.Duration) (back, wrote time
 // slack is added to limits of time so that a test does not depend on a quiet
 // machine; the times measured are logged.
 const slack = 3 * time.Second
+
+// TestWatchdogWritesAsSoonAsHAProxyIsBack lets a HAProxy that keeps weights be
+// gone for 1.35 s while the owner dies: a watchdog that asks in ever longer
+// pauses would leave the weights for a quarter of a second more.
+func TestWatchdogWritesAsSoonAsHAProxyIsBack(t *testing.T) {
+	l := newLane(t, true)
+	var delays []time.Duration
+	for range 2 {
+		_, wrote := l.die(t, killProxied(1350*time.Millisecond, true), 0)
+		if wrote == 0 {
+			t.Fatal("the watchdog had nothing to write: HAProxy did not keep the weights")
+		}
+		delays = append(delays, wrote)
+	}
+	t.Logf("written %v after HAProxy was back", delays)
+	// A fiftieth of the outage and a few milliseconds for the restore itself.
+	if slices.Min(delays) > 60*time.Millisecond { // the machine may be busy with something else
+		t.Errorf("written %v after HAProxy was back, at most 60 ms are wanted", delays)
+	}
+}
 
 func TestFullDiskIsToldBeforeAnythingIsChanged(t *testing.T) {
 	l := newLane(t, true)

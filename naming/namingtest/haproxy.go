@@ -52,6 +52,7 @@ type HAProxy struct {
 	Process  *os.Process
 
 	binary, config string
+	state          string // file of SaveWeights
 	log            bytes.Buffer
 	t              testing.TB
 	exited         chan struct{}
@@ -78,7 +79,7 @@ func StartHAProxy(t testing.TB, c Config, backends ...*Backend) *HAProxy {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	h := &HAProxy{
 		Socket: filepath.Join(dir, "s"), API: freeAddress(t), Frontend: freeAddress(t),
-		binary: c.Binary, config: filepath.Join(dir, "haproxy.cfg"), t: t,
+		binary: c.Binary, config: filepath.Join(dir, "haproxy.cfg"), state: filepath.Join(dir, "state"), t: t,
 	}
 	level, balance := "admin", "roundrobin"
 	if c.Level != "" {
@@ -92,7 +93,9 @@ func StartHAProxy(t testing.TB, c Config, backends ...*Backend) *HAProxy {
   stats socket %s mode 600 level %s
   stats socket ipv4@%s level %s
   maxconn 2000
+  server-state-file %s
 defaults
+  load-server-state-from-file global
   mode http
   balance %s
   timeout connect 1s
@@ -103,7 +106,7 @@ frontend f
   bind %s
   default_backend checkout
 backend checkout
-`, h.Socket, level, h.API, level, balance, h.Frontend)
+`, h.Socket, level, h.API, level, h.state, balance, h.Frontend)
 	for k, back := range backends {
 		fmt.Fprintf(&b, "  server %s %s %s", back.Name, back.Address, c.Server)
 		if k < len(c.Weights) && c.Weights[k] > 0 {
@@ -120,8 +123,29 @@ backend checkout
 	return h
 }
 
-// Start starts the process and waits until its runtime API answers.
-func (h *HAProxy) Start() {
+// SaveWeights lets the next Start begin with the weights in force now, as people
+// do who save "show servers state" before a restart.
+func (h *HAProxy) SaveWeights() {
+	h.t.Helper()
+	conn, err := net.Dial("unix", h.Socket)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer conn.Close()
+	var state []byte
+	if _, err = io.WriteString(conn, "show servers state\n"); err == nil {
+		if state, err = io.ReadAll(conn); err == nil {
+			err = os.WriteFile(h.state, state, 0o600)
+		}
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Start starts the process, waits until its runtime API answers and returns the
+// last instant at which it did not.
+func (h *HAProxy) Start() (silent time.Time) {
 	h.t.Helper()
 	cmd := exec.Command(h.binary, "-db", "-f", h.config)
 	cmd.Stdout, cmd.Stderr = &h.log, &h.log
@@ -131,14 +155,17 @@ func (h *HAProxy) Start() {
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
 	h.Process, h.exited = cmd.Process, exited
+	silent = time.Now()
 	Eventually(h.t, 10*time.Second, "haproxy answers", func() error {
 		select {
 		case <-exited:
 			h.t.Fatalf("haproxy ended: %s", h.log.String())
 		default:
 		}
+		at := time.Now()
 		conn, err := net.Dial("unix", h.Socket)
 		if err != nil {
+			silent = at
 			return err
 		}
 		conn.Close()
@@ -148,6 +175,8 @@ func (h *HAProxy) Start() {
 		}
 		return conn.Close()
 	})
+	_ = os.Remove(h.state) // for one start; there is none if nothing was saved
+	return silent
 }
 
 // Stop kills the process, if it still runs, and waits for its end.
