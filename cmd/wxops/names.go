@@ -5,17 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/naming"
+	"github.com/wxops/wxops/naming/file"
+	"github.com/wxops/wxops/naming/haproxy"
 )
 
 // kindNames is what names ls prints.
@@ -132,8 +133,11 @@ func printNames(s *cli.IO, output cli.Output, address string, all []naming.Insta
 	})
 }
 
-// change carries out one permanent change of a weight.
-func change(ctx context.Context, s *cli.IO, names, id string, do func(dir string, reg naming.Registry, service, instance string) (naming.Change, error)) error {
+// change carries out one permanent change of a weight and prints it.
+func change(ctx context.Context, s *cli.IO, output cli.Output, names, id string, do func(dir string, reg naming.Registry, service, instance string) (naming.Change, error)) error {
+	if err := output.Check(); err != nil {
+		return err
+	}
 	service, instance, err := naming.ParseID(id)
 	if err != nil {
 		return cli.Usagef("%s", err).WithHint("wxops names ls --names '%s' lists the instances", names)
@@ -151,16 +155,18 @@ func change(ctx context.Context, s *cli.IO, names, id string, do func(dir string
 	if err != nil {
 		return namesError("change the weight of "+id, names, err)
 	}
+	outcome := weightSet
 	if c.From == c.To {
-		_, err = fmt.Fprintf(s.Out, "%s: weight is %d already\n", id, c.To)
-	} else {
-		_, err = fmt.Fprintf(s.Out, "%s: weight %d -> %d\n", id, c.From, c.To)
+		outcome = weightSame
 	}
-	return err
+	return printWeights(s, output, []weightRecord{{
+		Registry: reg.Address(), Service: service, Instance: id, Outcome: outcome, Before: toInt(c.From), After: toInt(c.To),
+	}})
 }
 
 func newNamesWeight(s *cli.IO) *cobra.Command {
 	var names string
+	var output cli.Output
 	cmd := &cobra.Command{
 		Use:   "weight SERVICE/INSTANCE WEIGHT",
 		Short: "Set the weight of one instance for good",
@@ -169,14 +175,14 @@ raise a weight for the time of a test use "wxops stress shift". It is refused
 while a test of the service is running, and recorded in the run log.`,
 		Example: `  wxops names weight checkout/a 50 --names file:names.yaml
   wxops names weight checkout/a 128 --names haproxy:unix:/run/haproxy.sock
-  WXOPS_NAMES=file:names.yaml wxops names weight checkout/b 100`,
+  WXOPS_NAMES=file:names.yaml wxops names weight checkout/b 100 -o json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := strconv.Atoi(args[1])
 			if err != nil || w < 0 {
-				return cli.Usagef("weight %q is not a whole number from 0", args[1]).WithHint("wxops names weight %s 100 --names '%s'", args[0], names)
+				return notAWeight(args[1])
 			}
-			return change(cmd.Context(), s, names, args[0], func(dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
+			return change(cmd.Context(), s, output, names, args[0], func(dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
 				if most := reg.MaxWeight(); naming.Weight(w) > most {
 					return naming.Change{}, cli.Usagef("weight %d is outside [0, %d], the range of %s", w, most, names).
 						WithHint("wxops names weight %s %d --names '%s'", args[0], most, names)
@@ -186,11 +192,27 @@ while a test of the service is running, and recorded in the run log.`,
 		},
 	}
 	namesFlag(cmd, &names)
+	output.AddFlag(cmd, "table", "json", "yaml")
+	// A weight below 0 looks like a flag.
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) && strings.ContainsAny(unknown.GetSpecifiedShortnames(), "0123456789") {
+			return notAWeight("-" + unknown.GetSpecifiedShortnames())
+		}
+		return cmd.Parent().FlagErrorFunc()(cmd, err)
+	})
 	return cmd
+}
+
+// notAWeight refuses what no registry takes for a weight.
+func notAWeight(given string) error {
+	return cli.Usagef("weight %q is not a whole number from 0 on", given).
+		WithHint("HAProxy takes 0 to %d, a names file 0 to %d, as in wxops names weight checkout/a 100", haproxy.MaxWeight, file.MaxWeight)
 }
 
 func newNamesDrain(s *cli.IO) *cobra.Command {
 	var names string
+	var output cli.Output
 	var undo, force bool
 	cmd := &cobra.Command{
 		Use:   "drain SERVICE/INSTANCE",
@@ -203,7 +225,7 @@ back. The last healthy instance with a weight is only drained with --force.`,
   wxops names drain checkout/a --force --names file:names.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return change(cmd.Context(), s, names, args[0], func(dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
+			return change(cmd.Context(), s, output, names, args[0], func(dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
 				if undo {
 					return naming.Undrain(cmd.Context(), dir, reg, service, instance)
 				}
@@ -212,6 +234,7 @@ back. The last healthy instance with a weight is only drained with --force.`,
 		},
 	}
 	namesFlag(cmd, &names)
+	output.AddFlag(cmd, "table", "json", "yaml")
 	cmd.Flags().BoolVar(&undo, "undo", false, "put back the weight that drain took away")
 	cmd.Flags().BoolVar(&force, "force", false, "drain even the last instance that takes requests")
 	return cmd
@@ -219,174 +242,55 @@ back. The last healthy instance with a weight is only drained with --force.`,
 
 func newNamesWatch(s *cli.IO) *cobra.Command {
 	var names string
+	var output cli.Output
 	cmd := &cobra.Command{
 		Use:   "watch [SERVICE]",
 		Short: "Print one line per change of a weight, health or address",
+		Long: `watch prints every instance once, and then a line for each change of a weight,
+health or address, until it is interrupted. With -o json each line is a whole
+document (wxops/names-event/v1).`,
 		Example: `  wxops names watch --names file:names.yaml
   wxops names watch checkout --names 'haproxy:unix:/run/haproxy.sock'
-  wxops names watch --names file:names.yaml | tee changes.log`,
+  wxops names watch --names file:names.yaml -o json | tee changes.ndjson`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := output.Check(); err != nil {
+				return err
+			}
 			reg, err := openNames(cmd.Context(), names)
 			if err != nil {
 				return err
 			}
 			defer reg.Close()
+			service := ""
 			if len(args) > 0 {
+				service = args[0]
 				all, err := reg.List(cmd.Context())
 				if err == nil {
-					_, _, err = naming.Find(all, args[0], "")
+					_, _, err = naming.Find(all, service, "")
 				}
 				if err != nil {
-					return namesError("watch "+args[0], names, err)
+					return namesError("watch "+service, names, err)
 				}
 			}
+			ctx, stop := context.WithCancelCause(cmd.Context())
+			defer stop(nil)
 			known := map[string]naming.Instance{}
-			err = reg.Watch(cmd.Context(), func(all []naming.Instance) {
-				for _, line := range changes(known, all, args) {
-					fmt.Fprintln(s.Out, line)
+			err = reg.Watch(ctx, func(all []naming.Instance) {
+				for _, e := range nameEvents(known, all, service) {
+					if err := e.print(s, output, reg.Address()); err != nil {
+						stop(err) // whoever read has gone
+						return
+					}
 				}
 			})
 			if err != nil {
 				return namesError("watch "+names, names, err)
 			}
-			return cmd.Context().Err() // Watch ends by itself only when it was interrupted
+			return context.Cause(ctx) // Watch ends by itself only when it was interrupted
 		},
 	}
 	namesFlag(cmd, &names)
+	output.AddFlag(cmd, "table", "json")
 	return cmd
-}
-
-// changes says in lines what differs between known and all, and brings known
-// up to date. services limits it to those, if any are given.
-func changes(known map[string]naming.Instance, all []naming.Instance, services []string) []string {
-	var out []string
-	listed := map[string]bool{}
-	for _, in := range all {
-		if len(services) > 0 && in.Service != services[0] {
-			continue
-		}
-		id := in.ID()
-		listed[id] = true
-		before, ok := known[id]
-		known[id] = in
-		switch {
-		case !ok:
-			out = append(out, fmt.Sprintf("%s: weight %d, %s, at %s", id, in.Weight, in.Health, in.Address))
-			continue
-		case before.Weight != in.Weight:
-			out = append(out, fmt.Sprintf("%s: weight %d -> %d", id, before.Weight, in.Weight))
-		}
-		if before.Health != in.Health {
-			out = append(out, fmt.Sprintf("%s: %s -> %s", id, before.Health, in.Health))
-		}
-		if before.Address != in.Address {
-			out = append(out, fmt.Sprintf("%s: at %s -> %s", id, before.Address, in.Address))
-		}
-	}
-	for id := range known {
-		if !listed[id] {
-			out = append(out, id+": no longer listed")
-			delete(known, id)
-		}
-	}
-	return out
-}
-
-// newRestore is "names restore" and "stress restore": one command under both
-// names, because one looks for it in both places.
-func newRestore(s *cli.IO, path string) *cobra.Command {
-	var movedTo string
-	cmd := &cobra.Command{
-		Use:   "restore [JOURNAL]",
-		Short: "Put back what tests that died have left",
-		Long: `restore looks for journals of tests whose process is dead and puts the weights
-back to what they were. It is idempotent, and leaves alone what somebody else
-has changed meanwhile. The watchdog of a test does the same by itself within
-milliseconds, so there is rarely anything to do. With JOURNAL only that one is
-restored, and --moved-to says where its registry is now.
-
-Exit codes: 0 nothing is left to do; 1 a weight was left alone, because somebody
-else changed it; 2 wrong usage, or the file is no journal; 3 a registry could
-not be reached.`,
-		Example: "  " + path + "\n  " + path + " && echo all weights are back\n  " + path + " checkout-f888f51a309c.json \\\n      --moved-to haproxy:unix:/run/new.sock",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return restoreOne(cmd.Context(), s, args[0], movedTo)
-			}
-			if movedTo != "" {
-				return cli.Usagef("--moved-to %s without a journal", movedTo).WithHint("%s JOURNAL --moved-to %s", path, movedTo)
-			}
-			dir, err := stateDir(s)
-			if err != nil {
-				return cli.Failf("find the state folder").WithCause(err).WithHint("set XDG_STATE_HOME to a folder you may write to")
-			}
-			found, err := naming.RestoreAll(cmd.Context(), dir, openRegistry)
-			if err != nil {
-				return cli.Failf("restore").WithCause(err)
-			}
-			if len(found) == 0 {
-				_, err := fmt.Fprintln(s.Out, "nothing to restore: no test has left anything")
-				return err
-			}
-			return printLeftovers(s, path, found)
-		},
-	}
-	cmd.Flags().StringVar(&movedTo, "moved-to", "", "where the registry of JOURNAL is now, as in --names")
-	return cmd
-}
-
-// restoreOne replays one journal, given by its path or by its name in the state
-// folder. movedTo is where its registry is now, "" if it is where it was.
-func restoreOne(ctx context.Context, s *cli.IO, journal, movedTo string) error {
-	if !strings.ContainsRune(journal, filepath.Separator) {
-		dir, err := stateDir(s)
-		if err != nil {
-			return cli.Failf("find the state folder").WithCause(err).WithHint("set XDG_STATE_HOME to a folder you may write to")
-		}
-		journal = filepath.Join(dir, "shifts", journal)
-	}
-	open := openRegistry
-	if movedTo != "" {
-		open = func(ctx context.Context, _ string) (naming.Registry, error) { return openNames(ctx, movedTo) }
-	}
-	report, err := naming.RestoreFile(ctx, journal, open)
-	var shown *cli.Error
-	switch {
-	case errors.As(err, &shown):
-		return err
-	case errors.Is(err, naming.ErrJournal), errors.Is(err, fs.ErrNotExist):
-		return cli.Usagef("restore from %s", journal).WithCause(err).WithHint("wxops stress restore looks for journals by itself")
-	}
-	return printLeftovers(s, "wxops stress restore", []naming.Leftover{{Journal: journal, Report: report, Err: err}})
-}
-
-func printLeftovers(s *cli.IO, path string, found []naming.Leftover) error {
-	code := cli.ExitOK
-	for _, l := range found {
-		var busy *naming.BusyError
-		switch {
-		case errors.As(l.Err, &busy):
-			fmt.Fprintf(s.Out, "%s: its test is running (process %d), left alone\n", busy.Service, busy.PID)
-			continue
-		case l.Err != nil:
-			code = cli.ExitFailed
-			fmt.Fprintf(s.Err, "error: restore from %s\ncause: %v\nhint:  has it moved? %s %s --moved-to URL\n", l.Journal, l.Err, path, filepath.Base(l.Journal))
-			continue
-		}
-		for _, c := range l.Report.Restored {
-			fmt.Fprintf(s.Out, "%s/%s: weight %d -> %d, restored\n", l.Report.Service, c.Instance, c.From, c.To)
-		}
-		for _, name := range l.Report.Already {
-			fmt.Fprintf(s.Out, "%s/%s: at its base weight\n", l.Report.Service, name)
-		}
-		for _, left := range l.Report.Left {
-			if code == cli.ExitOK {
-				code = cli.ExitNo
-			}
-			fmt.Fprintf(s.Out, "%s/%s: weight %d left alone, its base was %d: %s\n", l.Report.Service, left.Instance, left.Found, left.Base, left.Reason)
-		}
-	}
-	return cli.Exit(code)
 }

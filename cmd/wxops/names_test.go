@@ -8,12 +8,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/internal/realpart"
 	"github.com/wxops/wxops/naming"
 	"github.com/wxops/wxops/naming/haproxy"
@@ -133,6 +136,52 @@ func watchHAProxy(t *testing.T, state, names string) {
 	expectSaid(t, state, 2, []string{"did you mean checkout"}, "names", "watch", "checkuot", "--names", names)
 }
 
+// names watch -o json gives one document a line, at once.
+func TestNamesWatchStreamsDocuments(t *testing.T) {
+	h := startProxy(t, namingtest.Config{Weights: []int{100, 50}})
+	names := "haproxy:unix:" + h.Socket
+	cmd := exec.Command("wxops", "names", "watch", "--names", names, "-o", "json")
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill() //nolint:errcheck // it has ended by then
+	lines := bufio.NewScanner(out)
+	next := func(want nameEvent) {
+		t.Helper()
+		var got nameEvent
+		lines.Scan()
+		if _, err := doc.Read(bytes.NewReader(lines.Bytes()), kindNamesEvent, &got); err != nil {
+			t.Fatalf("%v: %s", err, lines.Bytes())
+		}
+		for _, state := range []*nameState{got.Before, got.Now} {
+			if state != nil {
+				state.Address = ""
+			}
+		}
+		want.Registry, want.Service = got.Registry, "checkout"
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("watch says %s", lines.Bytes())
+		}
+	}
+	next(nameEvent{Instance: "checkout/a", Event: eventListed, Now: &nameState{Weight: 100, Health: "no check"}})
+	next(nameEvent{Instance: "checkout/b", Event: eventListed, Now: &nameState{Weight: 50, Health: "no check"}})
+	expectSaid(t, t.TempDir(), 0, nil, "names", "weight", "checkout/b", "7", "--names", names)
+	next(nameEvent{Instance: "checkout/b", Event: eventChanged, Before: &nameState{Weight: 50, Health: "no check"}, Now: &nameState{Weight: 7, Health: "no check"}})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		t.Errorf("watch also says %q", lines.Text())
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+		t.Errorf("exit %d after an interrupt (%v)", cmd.ProcessState.ExitCode(), err)
+	}
+}
+
 // A journal stays while its registry cannot be reached, and is replayed at the
 // place to which that has moved.
 func TestRestoreFollowsARegistryThatMoved(t *testing.T) {
@@ -179,6 +228,13 @@ func TestRestoreFollowsARegistryThatMoved(t *testing.T) {
 	name := filepath.Base(shift.Journal())
 	expectSaid(t, home, 3, []string{"error: restore from " + shift.Journal(), "hint:  has it moved? wxops stress restore " + name + " --moved-to URL"}, "stress", "restore")
 	expectSaid(t, home, 2, []string{"--moved-to haproxy:unix:" + moved + " without a journal"}, "stress", "restore", "--moved-to", "haproxy:unix:"+moved)
+	cmd := exec.Command("wxops", "stress", "restore", "-o", "json")
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+home)
+	out, _ := cmd.Output() // its exit code is that of the failure
+	var document weightsDocument
+	if _, err := doc.Read(bytes.NewReader(out), kindWeights, &document); err != nil || len(document.Weights) != 1 || document.Weights[0].Outcome != weightFailed {
+		t.Errorf("%v: %s", err, out)
+	}
 	expectSaid(t, home, 0, []string{fmt.Sprintf("checkout/a: weight %d -> 100, restored", ours), "checkout/b: at its base weight"}, "stress", "restore", name, "--moved-to", "haproxy:unix:"+moved)
 	expectSaid(t, home, 2, []string{"no such file"}, "stress", "restore", name)
 	expectSaid(t, home, 0, []string{"nothing to restore"}, "stress", "restore")
@@ -188,7 +244,7 @@ func TestRestoreFollowsARegistryThatMoved(t *testing.T) {
 func TestDryRunOnALiveHAProxyChangesNothing(t *testing.T) {
 	s := startSite(t, liveService(), 100)
 	before := s.weights(t)
-	for _, flags := range [][]string{{"--dry-run", "--metrics", s.instances[0].MetricsURL()}, {"--dry-run"}} {
+	for _, flags := range [][]string{{"--dry-run", "-o", "table", "--metrics", s.instances[0].MetricsURL()}, {"--dry-run", "-o", "table"}} {
 		cmd := s.shift(flags...)
 		out, err := cmd.CombinedOutput()
 		for _, want := range []string{"signal registry: fresh", "checkout/a *", "requests are dealt out in turn", "would raise its share from 33.3 % to at most 66.7 %", "dry run: no weight was written"} {
@@ -196,6 +252,20 @@ func TestDryRunOnALiveHAProxyChangesNothing(t *testing.T) {
 				t.Errorf("%v (%v): it does not say %q:\n%s", flags, err, want, out)
 			}
 		}
+	}
+	cmd := s.shift("--dry-run", "--metrics", s.instances[0].MetricsURL())
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan dryRunDocument
+	if _, err := doc.Read(bytes.NewReader(out), kindDryRun, &plan); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	rate := s.service.Rate / 3
+	if !plan.Ready || plan.Balance != "turn" || plan.Rule != "roundrobin" || len(plan.Instances) != 3 || len(plan.Signals) != 2 ||
+		plan.Offered == nil || *plan.Offered < 0.7*rate || *plan.Offered > 1.3*rate || math.Abs(*plan.Reach / *plan.Offered - 2) > 1e-9 {
+		t.Errorf("the plan is not what is running: %s", out)
 	}
 	if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("weights %v, they were %v", after, before)

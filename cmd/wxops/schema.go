@@ -16,6 +16,9 @@ func kinds() []doc.Kind {
 	return []doc.Kind{
 		kindLint,
 		kindNames,
+		kindWeights,
+		kindNamesEvent,
+		kindDryRun,
 		kindCurve,
 		kindSimulate,
 		kindLoad,

@@ -90,7 +90,7 @@ func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shift
 	f.queueWait, f.backlog = demo.QueueWaitMetric, demo.BacklogMetric
 	f.balance = stress.BalanceTurn
 	f.maxSeconds, f.errorBudget = 60, "0.5%"
-	curve, err := shiftCurve(ctx, s, "wxops stress demo", fleet.Instances[0].Name(), f)
+	curve, warnings, err := shiftCurve(ctx, s, "wxops stress demo", fleet.Instances[0].Name(), f)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func runStressDemo(ctx context.Context, s *cli.IO, service demo.Service, f shift
 	if curve.Verdict == capacity.VerdictGuard { // the fleet is sound: something took this machine's CPU
 		next = "wxops stress demo # once more when this machine does nothing else"
 	}
-	return printCurve(s, curve, f, tui.Ending{Next: next, ByCPU: byCPUAlone(curve, service.Law)})
+	return printCurve(s, curve, warnings, f, tui.Ending{Next: next, ByCPU: byCPUAlone(curve, service.Law)})
 }
 
 // introduceDemo says to people what they are about to see; the screen, which

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -73,7 +72,7 @@ stopped the test; 130 interrupted.`,
 	fl.Float64Var(&f.maxShare, "max-share", 0, "highest share of the service's requests, 0..1 (default twice the base share)")
 	fl.Float64Var(&f.maxSeconds, "max-seconds", 60, "end the test after this many seconds")
 	fl.StringVar(&f.errorBudget, "error-budget", "0.5%", "share of requests that may miss the objective or fail")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would be done; write no weight (no document: with -o json it is said on standard error)")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would be done; write no weight")
 	fl.BoolVar(&f.plain, "plain", false, "one line per step and decision on standard error, no live screen")
 	fl.StringVar(&f.out, "out", "", "also write the curve document to this file")
 	f.output.AddFlag(cmd, "table", "json", "yaml")
@@ -116,11 +115,11 @@ func runStressShift(ctx context.Context, s *cli.IO, id string, f shiftFlags) err
 	if err := f.output.Check(); err != nil {
 		return err
 	}
-	curve, err := shiftCurve(ctx, s, "wxops stress shift "+id, id, f)
+	curve, warnings, err := shiftCurve(ctx, s, "wxops stress shift "+id, id, f)
 	if err != nil || f.dryRun {
 		return err
 	}
-	return printCurve(s, curve, f, tui.Ending{Next: nextAfter(curve)})
+	return printCurve(s, curve, warnings, f, tui.Ending{Next: nextAfter(curve)})
 }
 
 // nextAfter returns the command that makes sense after a test.
@@ -135,67 +134,68 @@ func nextAfter(c capacity.Curve) string {
 }
 
 // shiftCurve carries out a whole test of one instance: flags, registry,
-// signals, weight change, screen. With --dry-run it prints what it would do
-// and changes nothing.
-func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) (none capacity.Curve, err error) {
+// signals, weight change, screen. It returns the curve and what is to be known
+// before it is trusted. With --dry-run it prints what it would do and changes
+// nothing.
+func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) (none capacity.Curve, warnings []string, err error) {
 	config, err := f.parseConfig()
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	service, instance, err := naming.ParseID(id)
 	if err != nil {
-		return none, cli.Usagef("%s", err).WithHint("wxops names ls --names '%s' lists the instances", f.names)
+		return none, nil, cli.Usagef("%s", err).WithHint("wxops names ls --names '%s' lists the instances", f.names)
 	}
 	registry, err := openNames(ctx, f.names)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	defer registry.Close()
 	guardRegistry, err := openNames(ctx, f.names) // guards have a connection of their own
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	defer guardRegistry.Close()
 
 	all, err := registry.List(ctx)
 	if err != nil {
-		return none, namesError("list "+f.names, f.names, err)
+		return none, nil, namesError("list "+f.names, f.names, err)
 	}
 	of, at, err := naming.Find(all, service, instance)
 	if err != nil {
-		return none, namesError("find "+id, f.names, err)
+		return none, nil, namesError("find "+id, f.names, err)
 	}
 	if err := naming.Fit(of, at); err != nil { // before anything is opened; Begin looks again under its lock
-		return none, namesError("test "+id, f.names, err)
+		return none, nil, namesError("test "+id, f.names, err)
 	}
+	rule := ""
 	if b, ok := registry.(naming.Balancer); ok {
-		rule, err := b.Balance(ctx, service)
-		if err != nil {
-			return none, namesError("ask how "+service+" is balanced", f.names, err)
+		if rule, err = b.Balance(ctx, service); err != nil {
+			return none, nil, namesError("ask how "+service+" is balanced", f.names, err)
 		}
 		config.Balance = balanceOf(rule)
 	}
-	p := probes{flags: f, config: config, target: of[at]}
+	p := probes{flags: f, config: config, target: of[at], rule: rule}
 	defer p.close()
 	if err := p.open(ctx, registry, guardRegistry); err != nil {
-		return none, err
+		return none, nil, err
 	}
 	if f.dryRun {
-		return none, dryRun(ctx, s, of, at, p)
+		return none, nil, dryRun(ctx, s, registry.Address(), of, at, p)
 	}
 
 	o, err := shiftOptions(s)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	shift, err := naming.Begin(ctx, registry, service, instance, o)
 	if err != nil {
-		return none, namesError("begin the test of "+id, f.names, err)
+		return none, nil, namesError("begin the test of "+id, f.names, err)
 	}
 	defer shift.Restore(context.WithoutCancel(ctx)) // idempotent: the run has done it, unless it never began
 	lever := stress.NewShiftLever(shift, instance, f.maxShare)
 	if lever.Most() <= shift.BaseShare() {
-		return none, cli.Usagef("--max-share %.3g is not above the share that %s has now, %.3g", f.maxShare, id, shift.BaseShare()).
+		return none, nil, cli.Usagef("--max-share %.3g is not above the share that %s has now, %.3g", f.maxShare, id, shift.BaseShare()).
 			WithHint("--max-share %.2g", min(1, 2*shift.BaseShare()))
 	}
 	runner := stress.NewRunner(stress.Options{
@@ -206,15 +206,25 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 	curve.Service = service
 	switch {
 	case errors.Is(err, stress.ErrUnfit):
-		return none, cli.Failf("stress %s", id).WithCause(err).WithHint("nothing was changed; add --dry-run to see what the signals say")
+		return none, nil, cli.Failf("stress %s", id).WithCause(err).WithHint("nothing was changed; add --dry-run to see what the signals say")
 	case err != nil && curve.Verdict == "":
-		return none, err
+		return none, nil, err
 	case err != nil:
 		// The document tells how the test ended; the watchdog goes on restoring.
 		fmt.Fprintf(s.Err, "error: %v\nhint:  the watchdog goes on; wxops stress restore does the same\n", err)
 	}
-	return curve, nil
+	if rule == leastConn {
+		warnings = append(warnings, leastConnNote)
+	}
+	return curve, warnings, nil
 }
+
+// leastConn is HAProxy's word for giving a request to the least loaded instance.
+const leastConn = "leastconn"
+
+// leastConnNote is what a capacity behind leastconn means; docs/operations.md
+// has the figures.
+const leastConnNote = "leastconn gives requests to peers while this instance has a queue: the capacity holds while they have room, and is less when all are at it at once"
 
 // balanceOf reads HAProxy's word for how requests are dealt out.
 func balanceOf(rule string) stress.Balance {
@@ -260,6 +270,7 @@ type probes struct {
 	flags           shiftFlags
 	config          stress.Config
 	target          naming.Instance
+	rule            string // by which the registry deals out requests, in its words
 	sources, guards []stress.Source
 	notes           []string // signals that are missing, and why
 }
@@ -357,78 +368,4 @@ func metricsError(url string, err error) error {
 		return cli.Usagef("--metrics %s", url).WithCause(err).WithHint("name it with --latency-metric, --queue-wait-metric or --backlog-metric")
 	}
 	return cli.Failf("read --metrics %s", url).WithCause(err).WithHint("curl %s should print Prometheus text", url)
-}
-
-// dryRun reads one window and says what a test would do. It fails where the
-// test would not begin.
-func dryRun(ctx context.Context, s *cli.IO, of []naming.Instance, at int, p probes) error {
-	meter := stress.NewMeter(time.Now(), 2*time.Second, time.Now, p.sources...)
-	var sample stress.Sample
-	var states []stress.SignalState
-	for range 2 {
-		var err error
-		sample, states, err = meter.Window(ctx)
-		if err != nil {
-			return cli.Failf("read the signals of %s", of[at].ID()).WithCause(err)
-		}
-		wait := time.NewTimer(time.Second)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return ctx.Err()
-		}
-	}
-	sum := 0
-	for _, in := range of {
-		sum += int(in.Weight)
-	}
-	share := float64(of[at].Weight) / float64(sum)
-	most := p.flags.maxShare
-	if most == 0 {
-		most = min(1, 2*share)
-	}
-	t := cli.NewTable("INSTANCE", ">WEIGHT", ">SHARE", "HEALTH", "ADDRESS")
-	for i, in := range of {
-		name := in.ID()
-		if i == at {
-			name += " *"
-		}
-		t.Row(name, in.Weight, fmt.Sprintf("%.1f %%", 100*float64(in.Weight)/float64(sum)), in.Health, in.Address)
-	}
-	for _, state := range states {
-		t.Note("signal %s: fresh", state.Name)
-	}
-	for _, note := range p.notes {
-		t.Note("no signal %s", note)
-	}
-	rate := sample.Offered
-	if math.IsNaN(rate) {
-		rate = sample.Throughput
-	}
-	switch p.config.Balance {
-	case stress.BalanceTurn:
-		t.Note("requests are dealt out in turn")
-	case stress.BalanceChance:
-		t.Note("requests are dealt out by chance")
-	default:
-		t.Note("how requests are dealt out is not known; it will be judged from their counts")
-	}
-	t.Note("now: %.0f req/s reach %s", rate, of[at].ID())
-	t.Note("would raise its share from %.1f %% to at most %.1f %%, about %.0f req/s, for at most %s", 100*share, 100*most, rate*most/share, p.config.MaxDuration)
-	t.Note("dry run: no weight was written")
-	// Standard output is for the document, which a dry run has not: a script
-	// that reads JSON there must not meet a table.
-	out := s.Out
-	if p.flags.output.Format != "table" {
-		out = s.Err
-	}
-	if err := t.Write(out); err != nil {
-		return err
-	}
-	if !(rate > 0) { // what the pre-flight of the test would say
-		return cli.Failf("stress %s", of[at].ID()).WithCause(fmt.Errorf("the test would not begin: no traffic reaches %s", of[at].ID())).
-			WithHint("send requests through the balancer, then repeat the dry run")
-	}
-	return nil
 }

@@ -56,8 +56,8 @@ func writeLines(ctx context.Context, s *cli.IO, snapshot func() stress.Snapshot)
 
 // printCurve prints the result of a stress test, writes --out, and returns the
 // exit code of its verdict.
-func printCurve(s *cli.IO, c capacity.Curve, f shiftFlags, ending tui.Ending) error {
-	document, err := doc.Marshal(kindCurve, toolVersion(), time.Now(), nil, nil, c)
+func printCurve(s *cli.IO, c capacity.Curve, warnings []string, f shiftFlags, ending tui.Ending) error {
+	document, err := doc.Marshal(kindCurve, toolVersion(), time.Now(), nil, warnings, c)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,9 @@ func printCurve(s *cli.IO, c capacity.Curve, f shiftFlags, ending tui.Ending) er
 	if f.output.Format == "table" {
 		ending.Width = s.Columns()
 		_, err = fmt.Fprintln(s.Out, strings.Join(tui.Summary(c, ending), "\n"))
+		for _, warning := range warnings {
+			fmt.Fprintf(s.Err, "note: %s\n", warning)
+		}
 	} else {
 		err = f.output.Print(s.Out, document, nil)
 	}
