@@ -6,12 +6,6 @@ import (
 	"slices"
 )
 
-// The penalty of the autoregressions, as a share of the variance of a column.
-const (
-	slightRidge = 1e-5 // keeps the solve stable, changes nothing else
-	firmRidge   = 1e-2 // pulls coefficients together where lags say the same
-)
-
 // builder adds models in one scale to the pool of an engine.
 type builder struct {
 	e     *engine
@@ -45,6 +39,8 @@ func (e *engine) build() {
 		if sc.log {
 			b.tag = "log"
 		}
+		b.repeat("last", 1, 1)
+		b.smooth("level", 0, 0, 0)
 		switch {
 		case e.short >= fineDay:
 			b.fine()
@@ -115,7 +111,7 @@ func (b *builder) usable(period int, lags []int) []int {
 
 // ar adds autoregressions, one for each set of lags, on the history less its
 // profile (period 0: none).
-func (b *builder) ar(label string, period int, rate, decay, ridge float64, sets ...[]int) {
+func (b *builder) ar(label string, period int, rate, decay float64, sets ...[]int) {
 	if b.first() < 2*period+4 {
 		return
 	}
@@ -147,7 +143,7 @@ func (b *builder) ar(label string, period int, rate, decay, ridge float64, sets 
 		if len(sets) > 1 {
 			name = fmt.Sprintf("%s#%d", name, i+1)
 		}
-		b.add(&regression{label: name, base: base, gram: g, columns: columns, ridge: ridge, fits: make([]*linear, len(cuts))}, need)
+		b.add(&regression{label: name, base: base, gram: g, columns: columns, fits: make([]*linear, len(cuts))}, need)
 	}
 }
 
@@ -183,17 +179,10 @@ func (b *builder) hourly() {
 	day, week := b.e.short, b.e.long
 	last := max(day, week)
 	near := []int{1, 2, 3, day - 1, day, day + 1}
-	all := []int{1, 2, 3, day - 1, day, day + 1, 2 * day, 3 * day, 6 * day}
-	if week > 0 {
-		all = append(all, week-1, week, week+1)
-	}
-	days := []int{1, day, 2 * day, 3 * day, 4 * day, 5 * day, 6 * day, 7 * day, last, 2 * last}
 	month := half(4 * float64(last))
-	b.ar("ar", 0, 0, 1, slightRidge, all, days)
-	b.ar("ar-recent", 0, 0, month, slightRidge, all)
 	if week > 0 {
 		for _, rate := range []float64{0.15, 0.3, 0.5, 1} {
-			b.ar(fmt.Sprintf("week-%g+ar", rate), week, rate, month, slightRidge, near)
+			b.ar(fmt.Sprintf("week-%g+ar", rate), week, rate, month, near)
 		}
 		b.hold("week-0.3+day", week, 0.3, day, 0.97)
 		b.hold("week-0.3+day-slow", week, 0.3, day, 0.99)
@@ -203,7 +192,7 @@ func (b *builder) hourly() {
 		b.repeat("week-naive", week, 1)
 	}
 	for _, rate := range []float64{0.05, 0.2, 1} {
-		b.ar(fmt.Sprintf("day-%g+ar", rate), day, rate, month, slightRidge, append(near, last))
+		b.ar(fmt.Sprintf("day-%g+ar", rate), day, rate, month, append(near, last))
 	}
 	b.smooth("day-1+level", day, 1, 0)
 	b.smooth("day-0.3+level", day, 0.3, 0)
@@ -213,16 +202,13 @@ func (b *builder) hourly() {
 // fine is the pool for a day of 48 steps and more, beside its buckets.
 func (b *builder) fine() {
 	day, week := b.e.short, b.e.long
-	b.ar("ar", 0, 0, 1, slightRidge, []int{1, 2, 3, 6, 12, day - 1, day, day + 1, 2 * day, week})
-	b.ar("day-0.2+ar", day, 0.2, 1, slightRidge, []int{1, 2, 3, 6, 12, day})
 	b.repeat("day-naive", day, 1)
 	b.repeat("day-0.2", day, 0.2)
-	b.repeat("last", 1, 1)
 	b.smooth("day-0.2+level", day, 0.2, 0)
 	b.smooth("day-1+level", day, 1, 0)
-	b.smooth("level", 0, 0, 0)
-	b.hold("day-0.2+hour", day, 0.2, max(1, day/24), 0.997)
-	b.hold("day-0.2+day", day, 0.2, day, 0.9995)
+	b.hold("median-quarter", 0, 0, day/4, 1)
+	b.hold("median-day", 0, 0, day, 1)
+	b.hold("median-week", 0, 0, 7*day, 1)
 	if week > 0 {
 		b.repeat("week-naive", week, 1)
 		b.repeat("week-0.4", week, 0.4)
@@ -234,12 +220,9 @@ func (b *builder) fine() {
 func (b *builder) daily() {
 	near := []int{1, 2, 3, 6, 7, 8, 14, 21, 28}
 	year := append([]int{364, 365, 371}, near...)
-	b.ar("ar", 0, 0, 1, slightRidge, near, year)
-	b.ar("ar-recent", 0, 0, half(200), slightRidge, near)
 	for _, rate := range []float64{0.05, 0.1, 0.2, 0.4, 1} {
 		tag := fmt.Sprintf("week-%g", rate)
-		b.ar(tag+"+ar", 7, rate, 1, slightRidge, near, []int{1, 2, 3}, year)
-		b.ar(tag+"+ar-recent", 7, rate, half(120), slightRidge, near)
+		b.ar(tag+"+ar", 7, rate, 1, near, []int{1, 2, 3}, year)
 		b.smooth(tag+"+level", 7, rate, 0)
 		b.hold(tag+"+week", 7, rate, 7, 1)
 		b.hold(tag+"+month", 7, rate, 28, 1)
@@ -261,17 +244,13 @@ func (b *builder) weekly() {
 	near := []int{1, 2, 3, 4}
 	year := []int{1, 2, 3, 4, 52, 53}
 	wide := []int{1, 2, 3, 4, 5, 6, 8, 13, 26, 51, 52, 53, 104}
-	for _, steps := range []float64{50, 100, 200, 400, math.Inf(1)} {
+	for _, steps := range []float64{50, 200, math.Inf(1)} {
 		decay, tag := half(steps), fmt.Sprintf("-%g", steps)
-		b.ar("ar"+tag, 0, 0, decay, slightRidge, near, year, wide)
-		b.ar("change"+tag, 1, 1, decay, slightRidge, []int{1, 2, 3}, []int{1, 2, 3, 51, 52, 53}, wide)
-		b.ar("ar-firm"+tag, 0, 0, decay, firmRidge, year)
-		b.ar("change-firm"+tag, 1, 1, decay, 3*firmRidge, year)
-		b.ar("year-1+ar"+tag, 52, 1, decay, slightRidge, year[:5])
-		b.ar("year-0.3+ar"+tag, 52, 0.3, decay, slightRidge, year[:5])
+		b.ar("ar"+tag, 0, 0, decay, near, year, wide)
+		b.ar("change"+tag, 1, 1, decay, []int{1, 2, 3}, []int{1, 2, 3, 51, 52, 53}, wide)
+		b.ar("year-1+ar"+tag, 52, 1, decay, year[:5])
+		b.ar("year-0.3+ar"+tag, 52, 0.3, decay, year[:5])
 	}
-	b.repeat("last", 1, 1)
-	b.smooth("level", 0, 0, 0)
 	b.smooth("year-1+level", 52, 1, 0)
 	b.smooth("year-0.3+level", 52, 0.3, 0)
 	b.smooth("damped-0.9", 0, 0, 0.9)

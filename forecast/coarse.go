@@ -25,7 +25,7 @@ func (e *engine) addCoarse(factor int) {
 	if e.long > 0 {
 		long = e.long / factor
 	}
-	inner := &engine{y: buckets, short: e.short / factor, long: long, horizon: (e.horizon + factor - 1) / factor, test: max(1, e.test/factor), older: e.older}
+	inner := &engine{y: buckets, short: e.short / factor, long: long, horizon: (e.horizon + factor - 1) / factor, test: max(1, e.test/factor), older: e.older, tests: e.tests}
 	for _, c := range e.cuts {
 		inner.cuts = append(inner.cuts, (c-offset)/factor)
 	}

@@ -158,7 +158,7 @@ func TestGramFindsAnExactAutoregression(t *testing.T) {
 		z[i] = 0.3 + 0.6*z[i-1] - 0.4*z[i-2]
 	}
 	z = z[:30]
-	fit := newGram(z, []int{1, 2}, []int{20, 30}, 1).fit(0, []int{0, 1}, 0)
+	fit := newGram(z, []int{1, 2}, []int{20, 30}, 1).fit(0, []int{0, 1})
 	if !fit.ok || math.Abs(fit.coef[0]-0.6) > 1e-3 || math.Abs(fit.coef[1]+0.4) > 1e-3 || math.Abs(fit.constant-0.3) > 1e-3 {
 		t.Errorf("got %+v", fit)
 	}

@@ -75,6 +75,11 @@ func newGram(z []float64, lags, cuts []int, decay float64) *gram {
 	return g
 }
 
+// ridge is the penalty on each coefficient, not on the constant, as a share of
+// the mean variance of the columns: it keeps the solve stable and changes
+// nothing else.
+const ridge = 1e-5
+
 // A linear is a fitted autoregression: z[t] = constant + sum coef[i]*z[t-lags[i]].
 type linear struct {
 	constant float64
@@ -84,9 +89,8 @@ type linear struct {
 }
 
 // fit solves the least squares for the columns given as indexes into g.lags, on
-// the prefix with index cut. ridge is the penalty on each coefficient as a share
-// of the mean variance of its column; the constant is not penalised.
-func (g *gram) fit(cut int, columns []int, ridge float64) linear {
+// the prefix with index cut.
+func (g *gram) fit(cut int, columns []int) linear {
 	out := linear{lags: make([]int, len(columns)), coef: make([]float64, len(columns))}
 	for i, c := range columns {
 		out.lags[i] = g.lags[c]

@@ -16,12 +16,12 @@ const (
 	widen      = 1.1
 	widenWeeks = 1.2  // steps of a day
 	widenDays  = 1.35 // steps within a day
-	widenPeak  = 1.5
+	widenPeak  = 1.25
 	// So much of a quantile is that of normal errors of the same mean size: the
 	// outermost of few errors say little about the tail.
 	normal = 0.6
 	// So much of a day's peak is what the whole history says of the peaks of days.
-	everPeak = 0.6
+	everPeak = 0.5
 )
 
 // spreadModel turns a forecast into quantiles.
@@ -55,7 +55,7 @@ func (e *engine) errorsOf() spreadModel {
 		}
 	}
 	// Neighbouring horizons share their errors, over up to a season each way.
-	reach := max(e.short/2, 1)
+	reach := max(e.short, 1)
 	cs, cn := cumulate(sum), cumulate(count)
 	m.growth = make([]float64, e.horizon)
 	for h := range m.growth {
@@ -67,7 +67,7 @@ func (e *engine) errorsOf() spreadModel {
 			m.growth[h] = m.growth[steps-1] * math.Sqrt(float64(h+1)/float64(steps))
 		}
 		if h > 0 {
-			m.growth[h] = max(m.growth[h], 0.9*m.growth[h-1]) // later is not much surer
+			m.growth[h] = max(m.growth[h], m.growth[h-1]) // later is not surer
 		}
 		m.growth[h] = max(m.growth[h], 1e-12)
 	}

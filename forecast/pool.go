@@ -95,7 +95,6 @@ type regression struct {
 	base    *baseline
 	gram    *gram
 	columns []int
-	ridge   float64
 	fits    []*linear // one for each cut, made when first asked for
 	buffer  []float64
 }
@@ -104,7 +103,7 @@ func (r *regression) name() string { return r.label }
 
 func (r *regression) path(cut, origin int, out []float64) {
 	if r.fits[cut] == nil {
-		f := r.gram.fit(cut, r.columns, r.ridge)
+		f := r.gram.fit(cut, r.columns)
 		r.fits[cut] = &f
 	}
 	f, b := r.fits[cut], r.base

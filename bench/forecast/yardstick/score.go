@@ -5,13 +5,13 @@ import "math"
 // A score is what one forecast is worth. Sums of day peaks are kept as sums,
 // for days differ in number.
 type score struct {
-	source         string
-	smape, mase    float64
-	smape2, mase2  float64 // of Naive2
-	msis, covered  float64
-	relative       float64 // log of the mean absolute error over that of the naive peer
-	peak           float64 // sum of pinball losses of the 95 % quantile, scaled
-	peaks, below   float64 // days, and those whose peak was not above it
+	source        string
+	smape, mase   float64
+	smape2, mase2 float64 // of Naive2
+	msis, covered float64
+	relative      float64 // log of the mean absolute error over that of the naive peer
+	peak          float64 // sum of pinball losses of the 95 % quantile, scaled
+	peaks, below  float64 // days, and those whose peak was not above it
 }
 
 const alpha = 0.05 // of the interval
