@@ -74,6 +74,7 @@ func TestGateKeepsItsFalseAlarmRate(t *testing.T) {
 }
 
 func TestGateFindsRegressions(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
 	const runs = 1000
 	for _, c := range []struct {
 		name                    string

@@ -20,6 +20,7 @@ func meanWaitOf(s station, rate, seconds float64) float64 {
 // Erlang C gives the mean wait of M/M/c, Pollaczek and Khinchine that of M/D/1
 // and M/G/1 (Kleinrock, Queueing Systems, volume 1, 1975, chapters 3 and 5).
 func TestSimulatorMeetsClosedForms(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
 	mmc := func(k, rho, mean float64) float64 {
 		return erlangC(k, k*rho) * mean / (k * (1 - rho))
 	}
@@ -74,6 +75,7 @@ func TestModelCapacityMeetsBruteForce(t *testing.T) {
 
 // A short version of bench/stress, which finds every truth again.
 func TestBruteForceFindsTheTruths(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
 	for _, sc := range Scenarios() {
 		if sc.Name != "A" && sc.Name != "C" {
 			continue

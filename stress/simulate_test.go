@@ -49,6 +49,7 @@ func TestControllerKeepsItsBars(t *testing.T) {
 // Other services of the same kind than those of the table: no law may be made
 // for the table alone.
 func TestControllerOnServicesItWasNotMadeOn(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
 	for _, x := range []struct {
 		name  string
 		s     station
@@ -79,6 +80,7 @@ func TestControllerOnServicesItWasNotMadeOn(t *testing.T) {
 // test, behind a round robin whose requests can be counted only: what a test
 // meets most often, and where a ramp that believes in the CPU overshoots.
 func TestControllerKeepsHarmLowAtSmallBusyServices(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
 	const runs = 12
 	ended, missed := 0, 0.0
 	for i, x := range []struct {
@@ -118,6 +120,7 @@ func TestControllerKeepsHarmLowAtSmallBusyServices(t *testing.T) {
 // taken for a backlog with a noise of its own, which made a test stop 10 to 25 %
 // too low, and the guards saw no backlog at all.
 func TestControllerFindsTheCapacityFromOutside(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
 	i := slices.IndexFunc(Scenarios(), func(sc Scenario) bool { return sc.Name == "poor" })
 	sc := Scenarios()[i]
 	const runs = 10

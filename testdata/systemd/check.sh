@@ -20,12 +20,14 @@ is() {
 	got=$("$@" 2>&1)
 	if [ "$got" = "$want" ]; then say "$name" ok; else failed "$name" "\"$got\", want \"$want\""; fi
 }
-# pid_of PATTERN: a process whose command line matches; 1 when there is none.
+# pid_of PATTERN: a process whose command line matches; 1 when there is none. It
+# starts no process: under emulation those would take seconds.
 pid_of() {
-	local p
+	local p words
 	for p in /proc/[0-9]*; do
-		if tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q "$1"; then echo "${p#/proc/}"; return 0; fi
-	done
+		mapfile -d '' -t words 2>/dev/null <"$p/cmdline" || continue
+		if [[ "${words[*]}" =~ $1 ]]; then echo "${p#/proc/}"; return 0; fi
+	done 2>/dev/null
 	return 1
 }
 wait_for() { for _ in $(seq 200); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; failed "$*" "not within 20 s"; }
