@@ -18,10 +18,13 @@ import (
 // answered and the answers waited to be read? And could the workers have handled
 // so many requests at all, whatever the server did?
 type evidence struct {
-	few               int // requests in flight that count as few: the server is at rest
-	quietSum, fullSum float64
-	quiet, full       int64
-	flying            float64 // requests in flight as the worker saw it, integrated over the exhausted time in ns
+	// Sums over the requests for a straight line through service time, in
+	// nanoseconds, over the requests in flight beside it.
+	n, beside, service, besideSquared, cross float64
+	shortest                                 float64
+
+	fullSum, full float64 // service times while the pool was exhausted, and their number
+	flying        float64 // requests in flight as the worker saw it, integrated over the exhausted time in ns
 
 	woke    int64 // when the worker was last waked
 	moved   bool  // a request was sent or answered since
@@ -29,20 +32,25 @@ type evidence struct {
 }
 
 func (e *evidence) sent(r *request, flying int) {
-	r.quiet = flying < e.few
+	r.beside = int32(flying)
 	e.moved = true
 }
 
-// ended takes the service time of r, of a request that timed out what it took
-// at least.
-func (e *evidence) ended(r *request, now int64, exhausted, answered bool) {
+// ended takes the service time of r; of a request that timed out it is at least
+// that.
+func (e *evidence) ended(r *request, now int64, exhausted bool) {
 	e.moved = true
-	if r.quiet && answered {
-		e.quietSum += float64(now - r.sent)
-		e.quiet++
+	x, y := float64(r.beside), float64(now-r.sent)
+	if e.n == 0 || y < e.shortest {
+		e.shortest = y
 	}
+	e.n++
+	e.beside += x
+	e.service += y
+	e.besideSquared += x * x
+	e.cross += x * y
 	if exhausted {
-		e.fullSum += float64(now - r.sent)
+		e.fullSum += y
 		e.full++
 	}
 }
@@ -57,12 +65,35 @@ func (e *evidence) waits(now int64) {
 }
 
 func (e *evidence) add(o evidence) {
-	e.quietSum += o.quietSum
-	e.quiet += o.quiet
+	if o.n > 0 && (e.n == 0 || o.shortest < e.shortest) {
+		e.shortest = o.shortest
+	}
+	e.n += o.n
+	e.beside += o.beside
+	e.service += o.service
+	e.besideSquared += o.besideSquared
+	e.cross += o.cross
 	e.fullSum += o.fullSum
 	e.full += o.full
 	e.flying += o.flying
 	e.working += o.working
+}
+
+// rest is the service time at rest in seconds: what the line says of a request
+// with none beside it. The few requests that really were alone are too few when
+// a server is overloaded from the first instant; all those on the way there are
+// enough. It is between the shortest and the mean one.
+func (e *evidence) rest() float64 {
+	if e.n == 0 {
+		return 0
+	}
+	mean := e.service / e.n
+	rest := mean
+	if spread := e.besideSquared - e.beside*e.beside/e.n; spread > 0 {
+		slope := (e.cross - e.beside*mean) / spread
+		rest = mean - slope*e.beside/e.n
+	}
+	return min(max(rest, e.shortest), mean) / 1e9
 }
 
 // enough says whether so many connections carry so many requests per second
@@ -74,9 +105,6 @@ func (e *evidence) enough(connections int, rate float64) bool {
 	return busy+2*math.Sqrt(busy) <= float64(connections)
 }
 
-// rest is the mean service time at rest in seconds, 0 if it is not known.
-func (e *evidence) rest() float64 { return e.quietSum / 1e9 / max(1, float64(e.quiet)) }
-
 // held is which share of the requests in flight was with the server, on average,
 // while others waited for a connection; the answers of the rest had come and
 // were not read. By Little's law the service times add up to the requests with
@@ -84,13 +112,13 @@ func (e *evidence) rest() float64 { return e.quietSum / 1e9 / max(1, float64(e.q
 // when an answer came; the portable one takes it to have come when it was read.
 func (e *evidence) held() float64 { return e.fullSum / max(1, e.flying) }
 
-// slowdown is how many times longer the server took for a request while the
-// pool was exhausted; 1 when there is too little to compare.
+// slowdown is how many times longer than at rest the server took for a request
+// while the pool was exhausted; 1 when there is too little to compare.
 func (e *evidence) slowdown() float64 {
-	if e.quiet < 5 || e.full == 0 {
+	if e.full < 5 || e.rest() == 0 {
 		return 1
 	}
-	return (e.fullSum / float64(e.full)) / (e.quietSum / float64(e.quiet))
+	return e.fullSum / e.full / 1e9 / e.rest()
 }
 
 // The bounds of the self-diagnosis. A generator that met one of them may have
@@ -202,7 +230,7 @@ func (r *Result) readLate() string {
 func (r *Result) poolTooSmall() string {
 	e := &r.evidence
 	share := r.exhausted()
-	if share <= maxExhausted || e.quiet == 0 {
+	if share <= maxExhausted || e.n == 0 {
 		return ""
 	}
 	if !r.recorded && e.enough(r.MaxOpen*r.streams, r.PeakRate) || e.slowdown() >= serverSlowdown {

@@ -279,7 +279,6 @@ func (g *Generator) configure(ctx context.Context) error {
 		w := &worker{
 			id: i, cfg: cfg, size: size, max: share(o.MaxConnections, i, o.Workers), turn: i,
 			st: newBlock(len(o.Targets)), spare: make(chan *block, 4), out: g.collect.in, stop: &g.stop, grace: &g.grace,
-			evidence: evidence{few: max(1, size*cfg.streamsPerConn()/8)},
 		}
 		w.turn %= len(cfg.order)
 		g.workers = append(g.workers, w)

@@ -18,8 +18,8 @@ type request struct {
 	retried    bool
 	warm       bool // due during the warm-up: not counted
 	flying     bool
-	quiet      bool // sent when few others were in flight
-	body       body // of HTTP/2
+	beside     int32 // requests in flight when it was sent
+	body       body  // of HTTP/2
 }
 
 // The life of a connection.
@@ -482,7 +482,7 @@ func (w *worker) answered(r *request, status int, now int64) {
 	} else {
 		w.typical -= step
 	}
-	w.evidence.ended(r, now, w.exhaustion != 0, true)
+	w.evidence.ended(r, now, w.exhaustion != 0)
 	if w.st.targets != nil {
 		t := &w.st.targets[r.target]
 		t.answers++
@@ -502,7 +502,7 @@ func (w *worker) failed(r *request, kind Failure) {
 	}
 	w.st.failed[kind]++
 	if kind == Timeout {
-		w.evidence.ended(r, w.clock(), w.exhaustion != 0, false)
+		w.evidence.ended(r, w.clock(), w.exhaustion != 0)
 	}
 	if w.st.targets != nil {
 		w.st.targets[r.target].failed++
