@@ -293,6 +293,19 @@ func grown(before, now int64) float64 {
 // TIME_STATS_SAMPLES in include/haproxy/defaults.h.
 const meanSamples = 512
 
+// staleShare returns how much of a sliding mean is still that of the first
+// requests after further ones have come. Of the first 512 requests HAProxy gives
+// the plain mean; each one more takes 1/512 of the weight of those before
+// (swrate_add_dynamic in include/haproxy/freq_ctr.h).
+func staleShare(first, further float64) float64 {
+	plain := math.Max(first, math.Min(first+further, meanSamples))
+	share := 1.0
+	if plain > first {
+		share = first / plain
+	}
+	return share * math.Pow(1-1.0/meanSamples, first+further-plain)
+}
+
 // mean returns the mean response time of the window in seconds, from two
 // estimates weighted by how exactly they are known: the sliding means of the
 // registry at both ends, taken apart, and requests in flight over arrivals
@@ -309,12 +322,10 @@ func (r *Registry) mean(before, now naming.Stats, arrived, seconds, inFlight flo
 		}
 	}
 	if now.ResponseTime > 0 && before.ResponseTime > 0 {
-		// The sliding mean is a' = a*(1-1/n)^k + m*(1-(1-1/n)^k) after k
-		// requests of mean m; it is given in whole milliseconds.
+		// It is given in whole milliseconds.
 		const rounding = 0.41e-3 // deviation of the difference of two roundings to 1 ms
-		fresh := 1 - math.Pow(1-1/float64(meanSamples), arrived)
-		stale := before.ResponseTime.Seconds() * (1 - fresh)
-		add((now.ResponseTime.Seconds()-stale)/fresh, rounding/fresh)
+		stale := staleShare(float64(requestsOf(now))-arrived, arrived)
+		add((now.ResponseTime.Seconds()-stale*before.ResponseTime.Seconds())/(1-stale), rounding/(1-stale))
 	}
 	if inFlight > 0 {
 		little := inFlight * seconds / arrived
