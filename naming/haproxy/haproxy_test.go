@@ -310,3 +310,31 @@ func TestRequestsFollowTheWeights(t *testing.T) {
 		t.Errorf("weights after the restore: %v", w)
 	}
 }
+
+// A server that is disabled in the configuration keeps a flag that says so when
+// it has been enabled.
+func TestServerEnabledAfterTheStartIsHealthy(t *testing.T) {
+	h, _ := start(t, namingtest.Config{Server: "disabled"}, "a", "b")
+	conn, err := net.Dial("unix", h.Socket)
+	if err == nil {
+		_, err = io.WriteString(conn, "enable server checkout/a\n")
+	}
+	if err == nil {
+		_, err = io.ReadAll(conn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	reg, err := haproxy.Open(t.Context(), haproxy.Config{Network: "unix", Address: h.Socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := reg.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all[0].Health != naming.Unchecked || all[1].Health != naming.Maintenance {
+		t.Errorf("the enabled server is %s, the disabled one %s", all[0].Health, all[1].Health)
+	}
+}

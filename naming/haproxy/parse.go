@@ -22,10 +22,12 @@ type server struct {
 	weight        naming.Weight
 }
 
-// The flags of srv_admin_state.
+// The flags of srv_admin_state. 0x04 ("disabled" in the configuration) and 0x40
+// (its name was set by the runtime API) only say what once was: they stay when
+// the server has been enabled.
 const (
-	adminMaintenance = 0x01 | 0x02 | 0x04 | 0x20 | 0x40 // forced, inherited, configured, by name resolution
-	adminDrain       = 0x08 | 0x10                      // forced, inherited
+	adminMaintenance = 0x01 | 0x02 | 0x20 // forced, inherited, by name resolution
+	adminDrain       = 0x08 | 0x10        // forced, inherited
 )
 
 // parseServers reads the answer to "show servers state". Columns are found by
