@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // ErrUnreachable says that not even a nearly idle instance meets the objective.
@@ -177,25 +179,7 @@ func variate(rng *rand.Rand, cv float64) float64 {
 		return math.Exp(rng.NormFloat64()*math.Sqrt(s2) - s2/2)
 	}
 	shape := 1 / (cv * cv)
-	return gamma(rng, shape) / shape
-}
-
-// gamma draws from the gamma distribution with shape >= 1 and scale 1 (Marsaglia
-// and Tsang, A Simple Method for Generating Gamma Variables, 2000).
-func gamma(rng *rand.Rand, shape float64) float64 {
-	d := shape - 1.0/3
-	c := 1 / math.Sqrt(9*d)
-	for {
-		x := rng.NormFloat64()
-		v := 1 + c*x
-		if v <= 0 {
-			continue
-		}
-		v = v * v * v
-		if math.Log(1-rng.Float64()) < x*x/2+d-d*v+d*math.Log(v) {
-			return d * v
-		}
-	}
+	return distuv.Gamma{Alpha: shape, Beta: shape, Src: rng}.Rand()
 }
 
 // met runs the stream at utilization rho. free is a heap of the times at which

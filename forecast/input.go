@@ -26,7 +26,7 @@ type ReadOptions struct {
 // A Warning is a repair or a doubt: what was done to which series.
 type Warning struct {
 	Series string // empty: the whole input
-	Kind   string // gap, duplicate, order, blank, reset, zone, date, unit, step, partial, name, series
+	Kind   string // gap, duplicate, order, blank, reset, zone, date, unit, step, partial, spike, level, name, series
 	Text   string
 }
 

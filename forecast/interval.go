@@ -161,7 +161,10 @@ func (e *engine) peakQuantile(m spreadModel, q float64) func(day int, path []flo
 		if count[d] > 0 { // two windows' worth of the overall mean steadies a day
 			growth[d] = (sum[d] + 4*mean) / (count[d] + 4)
 		} else {
-			growth[d] = growth[max(d-1, 0)] * 1.05
+			growth[d] = growth[max(d-1, 0)]
+			if d > 0 { // beyond what was tested, as those of a random walk
+				growth[d] *= math.Sqrt(float64(d+1) / float64(d))
+			}
 		}
 		growth[d] = max(growth[d], 1e-12)
 	}

@@ -71,7 +71,9 @@ func (p *points) even(name string, o ReadOptions) (Series, []Warning, error) {
 	case n > sparseGrid && n > 100*int64(len(p.at)):
 		return Series{}, warnings, fmt.Errorf("%d points span %d steps of %s: fewer than one step in 100 has a value", len(p.at), n, stepText(step, p.clock))
 	}
-	return p.grid(s, step, warn), warnings, nil
+	s = p.grid(s, step, warn)
+	s.oddities(warn)
+	return s, warnings, nil
 }
 
 // sort orders the points by time and keeps the last of equal stamps.

@@ -19,6 +19,7 @@ package forecast
 
 import (
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -33,6 +34,14 @@ type Series struct {
 
 // At returns the time of step i, counted from the first value.
 func (s Series) At(i int) time.Time { return s.Start.Add(time.Duration(i) * s.Step) }
+
+// stamp names step i as the input did: by its time, or by its index.
+func (s Series) stamp(i int) string {
+	if s.Step == 0 {
+		return strconv.Itoa(s.First + i)
+	}
+	return s.At(i).Format(time.RFC3339)
+}
 
 // known returns the values that are there.
 func (s Series) known() []float64 {

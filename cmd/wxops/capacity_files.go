@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -44,9 +45,18 @@ func readBytes(s *cli.IO, path string) ([]byte, error) {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, cli.Failf("cannot read %q", path).WithCause(err)
+		return nil, unreadable(path, err)
 	}
 	return b, nil
+}
+
+// unreadable is the error of a file that could not be opened: a name that leads
+// to no file is wrong usage, all else could not be done.
+func unreadable(path string, err error) *cli.Error {
+	if info, statErr := os.Stat(path); errors.Is(err, fs.ErrNotExist) || statErr == nil && info.IsDir() {
+		return cli.Usagef("cannot read %q", path).WithCause(err).WithHint("name a file that exists, or - for standard input")
+	}
+	return cli.Failf("cannot read %q", path).WithCause(err)
 }
 
 // readMetrics reads the windows of one instance.

@@ -129,7 +129,7 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", cli.Failf("cannot open %q", path).WithCause(err)
+			return "", unreadable(path, err)
 		}
 		defer f.Close()
 		if info, err := f.Stat(); err == nil && info.IsDir() {

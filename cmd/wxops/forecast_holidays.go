@@ -19,7 +19,7 @@ func (f *modelFlags) calendar() (*forecast.Calendar, error) {
 	}
 	text, err := os.ReadFile(f.holidays)
 	if err != nil {
-		return nil, cli.Failf("--holidays: cannot read %q", f.holidays).WithCause(err).WithHint("--holidays CN, or a YAML file")
+		return nil, unreadable(f.holidays, err).WithHint("--holidays CN, or a YAML file")
 	}
 	c, err := forecast.ReadCalendar(bytes.NewReader(text))
 	if err != nil {
