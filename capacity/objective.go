@@ -28,8 +28,9 @@ import (
 // A quantile of the response time is given in percent, from p1 to p99.999. The
 // written-together names that tools and papers use from p90 upwards are read as
 // they mean it: p999 is p99.9, p9999 is p99.99, p975 is p97.5. Nothing else of
-// three digits is read, so that p100 is refused and not taken for p10. Fast
-// rejects count as errors.
+// three digits is read, so that p100 is refused and not taken for p10. A bound
+// without a unit is refused; only behind the bracketed spelling, which is that
+// of k6, it is milliseconds, as there. Fast rejects count as errors.
 type Objective struct {
 	Terms []Term
 }
@@ -124,6 +125,9 @@ func parseTerm(part string) (t Term, at int, reason string) {
 	}
 	var d time.Duration
 	d, err = time.ParseDuration(bound)
+	if ms, bare := strconv.ParseFloat(bound, 64); err != nil && bare == nil && ms < 1e9 && strings.Contains(metric, "(") {
+		d, err = time.Duration(ms*float64(time.Millisecond)), nil
+	}
 	switch {
 	case err != nil && bound != "" && !strings.ContainsFunc(bound, unicode.IsLetter):
 		return t, boundAt, fmt.Sprintf("bound %q has no unit; write %sms or %ss", bound, bound, bound)

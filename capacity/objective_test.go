@@ -13,6 +13,7 @@ func TestParseObjectiveReadsItsGrammar(t *testing.T) {
 		"p99 <= 0.05s , errors<0.1%": "p99<=50ms,errors<0.1%",
 		"P999<1s":                    "p99.9<1s",
 		"p(99.9)<1.5s":               "p99.9<1.5s",
+		"p(99)<200":                  "p99<200ms", // as k6 means it
 		"p99.99<2s":                  "p99.99<2s",
 		"p9999<2s":                   "p99.99<2s",
 		"p975<2s":                    "p97.5<2s",
@@ -43,6 +44,9 @@ func TestParseObjectivePointsAtWhatItRefuses(t *testing.T) {
 		{"p99>50ms", 4, "upper bound"},
 		{"p99", 1, `no "<"`},
 		{"p99<50", 5, "no unit"},
+		{"p(99)<-200", 7, "not positive"},
+		{"p(99)<nan", 7, "no duration"},
+		{"p(99)<inf", 7, "no duration"},
 		{"p99<", 5, "no duration"},
 		{"p99<-5ms", 5, "not positive"},
 		{"p99<50ms,  q95<1s", 12, "unknown"},
