@@ -23,6 +23,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -189,6 +190,7 @@ func Start(ctx context.Context, o Options) (*Generator, error) {
 	}
 	ready := make(chan error, len(g.workers))
 	begin := make(chan struct{})
+	var failed error // of an engine; fixed when begin is closed
 	var running sync.WaitGroup
 	limit := time.Since(g.cfg.epoch) + min(o.Timeout, prewarmLimit)
 	for _, w := range g.workers {
@@ -200,18 +202,24 @@ func Start(ctx context.Context, o Options) (*Generator, error) {
 				ready <- err
 				return
 			}
-			defer io.close()
 			w.io = io
+			defer w.close()
 			w.prewarm(int64(limit))
 			ready <- nil
 			<-begin
-			w.run()
+			if failed == nil {
+				w.run()
+			}
 		}()
 	}
 	for range g.workers {
-		if err := <-ready; err != nil {
-			return nil, fmt.Errorf("start the engine: %w", err)
-		}
+		failed = cmp.Or(<-ready, failed)
+	}
+	if failed != nil {
+		close(begin) // the others have connections to close
+		running.Wait()
+		threads.Add(-int64(len(g.workers)))
+		return nil, fmt.Errorf("start the engine: %w", failed)
 	}
 	g.launch()
 	close(begin)

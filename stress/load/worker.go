@@ -185,11 +185,16 @@ func (w *worker) run() {
 		w.io.poll(now, until)
 	}
 	w.hand(w.clock())
+}
+
+// close hangs up all connections.
+func (w *worker) close() {
 	for _, c := range w.conns {
 		if c.state != connClosed {
 			w.io.hangup(c)
 		}
 	}
+	w.io.close()
 }
 
 // The bounds of how late a request may leave so that one awakening serves
@@ -274,8 +279,10 @@ func (w *worker) exhaustedSource() bool {
 }
 
 func (w *worker) countUnsent() {
-	for range w.retries {
-		w.st.failed[Unsent]++
+	for _, r := range w.retries {
+		if !r.warm {
+			w.st.failed[Unsent]++
+		}
 	}
 	w.retries = w.retries[:0]
 	if w.src == nil {
