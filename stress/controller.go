@@ -85,6 +85,8 @@ const (
 	tolerance    = 1.35                    // times the limit is as much backlog as is watched
 	approach     = 0.6                     // part of the way to the ceiling per window
 	holdShare    = 0.93                    // of the estimated capacity, for the hold
+	leastHold    = 0.75                    // the same where few workers let misses grow slowly with the load
+	harmless     = 0.5                     // of the error budget is spent during such a hold, by the model
 	cautious     = 0.9                     // of the 5 % quantile of the estimate may be reached quickly
 	settled      = 0.025                   // relative standard deviation at which the estimate is believed
 	vague        = 0.25                    // the same above which an estimate from outside is no bound
@@ -227,6 +229,18 @@ func (c *Controller) wanted() float64 {
 	return backlog
 }
 
+// share returns the share of the estimated capacity at which it is
+// confirmed: less than usual where few workers let the misses grow so slowly
+// with the load that the error budget would be spent below the capacity.
+func (c *Controller) share() float64 {
+	m := c.post.best
+	full := m.capacity(c.bound, c.miss)
+	if !(full > 0) {
+		return holdShare
+	}
+	return math.Min(holdShare, math.Max(leastHold, m.capacity(c.bound, harmless*c.cfg.ErrorBudget)/full))
+}
+
 // act makes the decision that a guard reading asks for.
 func (c *Controller) act(s Sample, why string) Decision {
 	d := c.decision(fmt.Sprintf("%s: %.0f/s", why, c.target))
@@ -254,7 +268,7 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 		return c.act(s, fmt.Sprintf("backlog %.0f, %.0f are sought to see what they do", s.Backlog, c.probe)), true
 	case s.Backlog < 0.25*limit:
 		c.phase, c.plateau = PhaseHold, 0
-		c.set(math.Max(c.base, 0.98*holdShare*c.est.PerSecond), s.End)
+		c.set(math.Max(c.base, 0.98*c.share()*c.est.PerSecond), s.End)
 		return c.act(s, "the backlog drained by itself"), true
 	case c.plateau <= 0:
 		c.plateau = 0
@@ -437,7 +451,7 @@ func (c *Controller) decide(s Sample) Decision {
 		c.phase = PhaseRamp
 		c.requests, c.missed = 0, 0 // nothing was changed so far: no harm of ours
 	}
-	ceiling := holdShare * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
+	ceiling := c.share() * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
 	safe := c.phase != PhaseBackOff && !(s.SlowRatio > c.miss) && !(s.Backlog > 0.5*c.backlogLimit())
 	if safe {
 		c.held = math.Max(c.held, math.Min(s.Offered, c.before))
@@ -579,112 +593,4 @@ func (c *Controller) finish(v capacity.Verdict, reason string) Decision {
 		d.Estimate.PerSecond, d.Estimate.Low, d.Estimate.High = 0, c.held, 0
 	}
 	return d
-}
-
-// A histogram gathers the response times of windows in which almost nobody
-// waited: the distribution of the service time.
-type histogram struct{ buckets []Bucket }
-
-func (h *histogram) add(b []Bucket) {
-	for _, x := range b {
-		i := 0
-		for i < len(h.buckets) && h.buckets[i].Bound < x.Bound {
-			i++
-		}
-		if i < len(h.buckets) && h.buckets[i].Bound == x.Bound {
-			h.buckets[i].Count += x.Count
-			continue
-		}
-		h.buckets = append(h.buckets, Bucket{})
-		copy(h.buckets[i+1:], h.buckets[i:])
-		h.buckets[i] = x
-	}
-}
-
-// service returns the distribution with mean 1. Within a bucket the requests
-// are spread evenly. Without a histogram it is exponential.
-func (h *histogram) service() []atom {
-	const parts = 2
-	var out []atom
-	total, sum, low := 0.0, 0.0, 0.0
-	for _, b := range h.buckets {
-		high := b.Bound
-		if math.IsInf(high, 1) {
-			high = 2 * low
-		}
-		if low == 0 {
-			low = high * 0.87
-		}
-		for i := range parts {
-			v := low + (high-low)*(float64(i)+0.5)/parts
-			out = append(out, atom{v, b.Count / parts})
-			total += b.Count / parts
-			sum += v * b.Count / parts
-		}
-		low = high
-	}
-	if total == 0 {
-		const n = 40
-		for i := range n {
-			v := -math.Log(1 - (float64(i)+0.5)/n)
-			out = append(out, atom{v, 1.0 / n})
-			total += 1.0 / n
-			sum += v / n
-		}
-	}
-	for i := range out {
-		out[i].p /= total
-		out[i].value *= total / sum
-	}
-	return out
-}
-
-// dispersion estimates the variability of the arrivals from the counts of the
-// guard readings: the variance of differences of neighbours over twice the
-// mean, which a slow change of the rate does not disturb.
-type dispersion struct {
-	last       Sample
-	sum, pairs float64
-}
-
-func (g *dispersion) add(s Sample, changed time.Duration) {
-	prev := g.last
-	g.last = s
-	if !(prev.Offered > 0) || !(s.Offered > 0) || s.End-s.Window != prev.End || prev.End-prev.Window < changed {
-		return
-	}
-	a, b := prev.Offered*prev.Window.Seconds(), s.Offered*s.Window.Seconds()
-	g.sum += (a - b) * (a - b) / (a + b)
-	g.pairs++
-}
-
-// scv returns the index of dispersion where it is clearly not that of a
-// Poisson stream, and is drawn towards 1 where it may be.
-func (g *dispersion) scv() float64 {
-	if g.pairs < 4 {
-		return 1
-	}
-	v := g.sum / g.pairs
-	z := (v - 1) * math.Sqrt(g.pairs/2)
-	return 1 + (v-1)*math.Min(1, z*z/16)
-}
-
-// surges are the spans between two guard readings in which there was enough
-// work for all workers. How much was done then, against the backlog at the
-// beginning, tells whether a backlog slows the instance down. A window cannot
-// tell: there a slow service is what made the backlog.
-type surges struct{ spans []surge }
-
-type surge struct {
-	seconds, backlog, after, arrived, done float64
-	service                                float64 // mean service time of those done, NaN if unknown
-}
-
-func (g *surges) add(before, after Sample) {
-	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds(), service: after.Mean - after.QueueWait}
-	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
-		return
-	}
-	u.done, u.after = u.arrived+before.Backlog-after.Backlog, after.Backlog
-	g.spans = append(g.spans, u)
 }
