@@ -489,6 +489,37 @@ func TestDeathOfTheWatchdogEndsTheTest(t *testing.T) {
 	}
 }
 
+// A watchdog that dies, or is given up, while the test only begins: what it
+// loses waits for the beginning, and the next test can begin.
+func TestDeathOfTheWatchdogAtTheBeginning(t *testing.T) {
+	l := newLane(t, false)
+	for _, program := range []string{"echo ready", "exec sleep 5"} {
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			s, err := naming.Begin(ctx, l.reg, namingtest.Service, "a", naming.Options{StateDir: l.state, Watchdog: func(string) *exec.Cmd {
+				return exec.Command("sh", "-c", program)
+			}})
+			if err == nil {
+				<-s.Lost()
+				if rep, err := s.Restore(t.Context()); err != nil || !rep.Clean() {
+					t.Errorf("Restore = %+v, %v", rep, err)
+				}
+			}
+			cancel()
+		}
+	}
+	s, err := naming.Begin(t.Context(), l.reg, namingtest.Service, "a", options(l.state))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Restore(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := l.atBase(t); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOwnerAndWatchdogKilledTogetherLeaveAJournal(t *testing.T) {
 	l := newLane(t, false)
 	c := startOwner(t, l.reg.Address(), l.state)

@@ -107,6 +107,8 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 	}
 	key := stateKey(reg.Address(), service)
 	s := &Shift{reg: reg, service: service, lost: make(chan struct{})}
+	s.mu.Lock() // a watchdog that is lost meanwhile restores afterwards
+	defer s.mu.Unlock()
 	if s.lock, err = lockService(ctx, lockPath(stateDir, key), service, o.Now()); err != nil {
 		return nil, err
 	}
@@ -479,8 +481,10 @@ func (s *Shift) finish(rep Report) {
 	_ = s.log.close()
 }
 
-// abandon undoes a Begin that failed. Only the same values were written.
+// abandon undoes a Begin that failed. Only the same values were written. The
+// caller holds s.mu.
 func (s *Shift) abandon() {
+	s.restored = true
 	if s.journal != nil {
 		_ = s.journal.remove()
 	}

@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"time"
@@ -57,12 +56,13 @@ func newProgram(v view, out io.Writer, color bool, w, h int) *program {
 
 // run shows p until its view is done or ctx ends.
 func run(ctx context.Context, p *program, in io.Reader, out io.Writer) error {
-	t := tea.NewProgram(p, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen(),
+	t := tea.NewProgram(p, tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen(),
 		tea.WithFPS(framesPerSecond), tea.WithoutSignalHandler(), tea.WithoutBracketedPaste())
+	// A program that is killed, as by a context of its own, closes the terminal's
+	// reader while that still reads.
+	stop := context.AfterFunc(ctx, t.Quit)
+	defer stop()
 	_, err := t.Run()
-	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
-		return nil // the test ended and took the screen with it
-	}
 	return err
 }
 
