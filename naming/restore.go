@@ -38,7 +38,7 @@ const callTimeout = time.Second
 
 // Pauses between two attempts to reach a registry that is gone: a fiftieth of
 // the time for which it has been gone, so that a restore comes at most 2 % of an
-// outage after its end, within what costs a thousandth of a core at most.
+// outage after its end, and a long outage costs four attempts a second.
 const (
 	firstPause   = 5 * time.Millisecond
 	longestPause = 250 * time.Millisecond

@@ -76,6 +76,15 @@ func TestControllerOnServicesItWasNotMadeOn(t *testing.T) {
 	}
 }
 
+// behindRobin is one of three instances behind a round robin, of users who ask
+// for 1.6 times what one can do. ceil is its CPU share at saturation, truth its
+// capacity per second.
+func behindRobin(st station, bound string, ceil, truth float64) Scenario {
+	total := 1.6 * float64(st.workers) / st.mean
+	base := total / 3 / truth
+	return Scenario{objective: bound, station: st, arrivals: arrivals{robin: true, stream: total}, ceil: ceil, Truth: truth, base: base, reach: 2 * base}
+}
+
 // Small services that wait for others, at half of their capacity before the
 // test, behind a round robin whose requests can be counted only: what a test
 // meets most often, and where a ramp that believes in the CPU overshoots.
@@ -93,10 +102,7 @@ func TestControllerKeepsHarmLowAtSmallBusyServices(t *testing.T) {
 		{station{workers: 7, mean: 0.0242, cv: 0.7, limit: 61}, "p99<=140ms", 0.58, 269},
 		{station{workers: 11, mean: 0.0326, cv: 0.9, limit: 104}, "p99<=205ms", 0.5, 317},
 	} {
-		total := 1.6 * float64(x.s.workers) / x.s.mean
-		sc := Scenario{objective: x.bound, station: x.s, arrivals: arrivals{robin: true, stream: total}, ceil: x.ceil, Truth: x.truth}
-		sc.base = total / 3 / sc.Truth
-		sc.reach = 2 * sc.base
+		sc := behindRobin(x.s, x.bound, x.ceil, x.truth)
 		var errs []float64
 		for seed := range uint64(runs / 3) {
 			o := sc.simulate(NewController(sc.config()), 100*uint64(i)+seed, 60*time.Second)
@@ -130,10 +136,7 @@ func TestControllerConfirmsInstancesOfFewWorkers(t *testing.T) {
 		{station{workers: 2, mean: 0.006, cv: 0.3, limit: 50}, "p99<=17ms", 236},
 		{station{workers: 2, mean: 0.004, cv: 1, limit: 50}, "p99<=29ms", 364},
 	} {
-		total := 1.6 * float64(x.s.workers) / x.s.mean
-		sc := Scenario{objective: x.bound, station: x.s, arrivals: arrivals{robin: true, stream: total}, ceil: 0.6, Truth: x.truth}
-		sc.base = total / 3 / sc.Truth
-		sc.reach = 2 * sc.base
+		sc := behindRobin(x.s, x.bound, 0.6, x.truth)
 		var errs []float64
 		for seed := range uint64(runs / 2) {
 			o := sc.simulate(NewController(sc.config()), 7000+100*uint64(i)+seed, 60*time.Second)

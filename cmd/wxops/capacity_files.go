@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -50,13 +49,13 @@ func readBytes(s *cli.IO, path string) ([]byte, error) {
 	return b, nil
 }
 
-// unreadable is the error of a file that could not be opened: a name that leads
-// to no file is wrong usage, all else could not be done.
+// unreadable is the error of an input that could not be opened.
 func unreadable(path string, err error) *cli.Error {
-	if info, statErr := os.Stat(path); errors.Is(err, fs.ErrNotExist) || statErr == nil && info.IsDir() {
-		return cli.Usagef("cannot read %q", path).WithCause(err).WithHint("name a file that exists, or - for standard input")
+	e := cli.Unreadable(err, "cannot read %q", path)
+	if e.Code == cli.ExitUsage {
+		e = e.WithHint("name a file that exists, or - for standard input")
 	}
-	return cli.Failf("cannot read %q", path).WithCause(err)
+	return e
 }
 
 // readMetrics reads the windows of one instance.

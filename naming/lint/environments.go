@@ -86,20 +86,9 @@ const maxConfigured = 2000
 // configuration of the same name, up to three directories below. Directories
 // called test or dev that share a README are no environments.
 func (p *placer) configured(list []int32) bool {
-	seen := map[string]bool{}
-	for _, c := range list {
-		own := map[string]bool{}
-		p.configs(c, "", 3, p.t.folders[c].name, own)
-		for n := range own {
-			if seen[n] {
-				return true
-			}
-		}
-		for n := range own {
-			seen[n] = true
-		}
-	}
-	return false
+	return shareName(list, func(c int32, names map[string]bool) {
+		p.configs(c, "", 3, p.t.folders[c].name, names)
+	})
 }
 
 // configs collects the names of configuration files below a directory, without

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 )
@@ -84,25 +85,31 @@ func (p *placer) alike(list []int32) bool {
 	if len(list) >= 2 && p.twins(list[0], list[1]) {
 		return true
 	}
-	seen := map[string]bool{}
-	for _, c := range list {
-		own := map[string]bool{}
+	return shareName(list, func(c int32, names map[string]bool) {
 		for _, e := range p.files[c] {
-			own[p.t.entries[e].name] = true
+			names[p.t.entries[e].name] = true
 		}
 		for _, s := range p.children[c] {
 			for _, e := range p.files[s] {
-				own[p.t.folders[s].name+"/"+p.t.entries[e].name] = true
+				names[p.t.folders[s].name+"/"+p.t.entries[e].name] = true
 			}
 		}
+	})
+}
+
+// shareName reports whether two of the directories have a name in common, among
+// those that collect adds.
+func shareName(list []int32, collect func(c int32, names map[string]bool)) bool {
+	seen := map[string]bool{}
+	for _, c := range list {
+		own := map[string]bool{}
+		collect(c, own)
 		for n := range own {
 			if seen[n] {
 				return true
 			}
 		}
-		for n := range own {
-			seen[n] = true
-		}
+		maps.Copy(seen, own)
 	}
 	return false
 }
