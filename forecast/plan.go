@@ -98,10 +98,9 @@ func (o *PlanOptions) defaults() error {
 }
 
 // guardUse is the utilization that the upper end of the widest interval may
-// reach. On the hourly benchmark it leaves 0.21, 0.22 and 0.30 % of the hours
+// reach. On the hourly benchmark it leaves 0.13, 0.14 and 0.21 % of the hours
 // under-provisioned where the peak of the last four weeks takes 10, 20 and 50
-// instances, at 70.5 % of the replica-hours of last week's peak + 66 %. 0.90 is
-// cheaper by one in a hundred and leaves 0.34 % with 50 instances.
+// instances, at 71.3 to 71.5 % of the replica-hours of last week's peak + 66 %.
 const guardUse = 0.88
 
 // rise is how long before a step of the forecast its demand may already be
