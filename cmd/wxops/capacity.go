@@ -91,7 +91,7 @@ func newCapacity(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "capacity",
 		Short: "Turn measurements into a ceiling, a number of instances, a bill",
-		Long: `Capacity answers questions about what a service can carry and what it needs.
+		Long: `capacity answers questions about what a service can carry and what it needs.
 Every number comes with its unit and its arithmetic; --explain prints it.`,
 		Example: `  wxops capacity formula --cores 20 --peak-cores 14.4 --peak-rate 9000
   wxops capacity ceiling --shape 2C4G --service-time 5ms --slo 'p99<30ms'
@@ -170,7 +170,7 @@ func newCapacityFormula(s *cli.IO) *cobra.Command {
 	f.Float64Var(&cores, "cores", 0, "cores the service has")
 	f.Float64Var(&peakCores, "peak-cores", 0, "cores busy at the peak")
 	f.Float64Var(&peakRate, "peak-rate", 0, "requests per second at the peak")
-	f.Float64Var(&ceiling, "ceiling", 0.6, "utilization that shall not be passed")
+	f.Float64Var(&ceiling, "ceiling", 0.6, "highest CPU utilization, 0..1")
 	for _, name := range []string{"cores", "peak-cores", "peak-rate"} {
 		_ = cmd.MarkFlagRequired(name) // the flag is there
 	}
@@ -186,10 +186,12 @@ func newCapacityCeiling(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ceiling",
 		Short: "Derive the highest utilization that an objective allows",
-		Long: `Ceiling treats an instance as a queue with one server for each core and returns
+		Long: `ceiling treats an instance as a queue with one server for each core and returns
 the highest utilization at which the objective is met. --slo bounds the response
 time, --wait-slo the time in the queue. The answer is exact for exponential
-service times and Poisson arrivals, and simulated otherwise.`,
+service times and Poisson arrivals, and simulated otherwise.
+
+Exit codes: 1 the objective cannot be met at any utilization.`,
 		Example: `  wxops capacity ceiling --shape 2C4G --service-time 5ms --cv 1 --slo 'p99<30ms'
   wxops capacity ceiling --shape 4C8G --service-time 5ms --wait-slo 'p99<=25ms'
   wxops capacity ceiling --shape 1C1G --service-time 2ms --slo 'mean<10ms'`,
@@ -245,12 +247,12 @@ service times and Poisson arrivals, and simulated otherwise.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&shapeText, "shape", "", "CPU and memory of the instance, as 2C4G")
-	f.DurationVar(&service, "service-time", 0, "mean time of one request alone")
+	f.StringVar(&shapeText, "shape", "", "CPU and memory of the instance, a `SHAPE` as 2C4G")
+	cli.Duration(f, &service, "service-time", "", 0, "mean time of one request alone")
 	f.Float64Var(&cv, "cv", 1, "coefficient of variation of the service time")
-	f.Float64Var(&arrivals, "arrivals-cv", 1, "of the times between arrivals; 1 is Poisson")
-	f.StringVar(&slo, "slo", "", "objective on the response time, as 'p99<30ms'")
-	f.StringVar(&waitSLO, "wait-slo", "", "objective on the wait in the queue")
+	f.Float64Var(&arrivals, "arrivals-cv", 1, "coefficient of variation of the times between arrivals; 1 is Poisson")
+	f.StringVar(&slo, "slo", "", "`OBJECTIVE` on the response time, as 'p99<30ms'")
+	f.StringVar(&waitSLO, "wait-slo", "", "`OBJECTIVE` on the wait in the queue, as 'p99<=25ms'")
 	_ = cmd.MarkFlagRequired("shape")        // the flags are there
 	_ = cmd.MarkFlagRequired("service-time") // likewise
 	out.addFlags(cmd)
@@ -283,7 +285,7 @@ func newCapacitySize(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "size",
 		Short: "Say how many instances a demand needs, and which rule binds",
-		Long: `Size takes the largest of the rules that were asked for: everyday load at the
+		Long: `size takes the largest of the rules that were asked for: everyday load at the
 target, spares, the loss of a zone, a rolling update, a floor. It uses the lower
 end of the capacity's interval. Utilization means load / measured capacity.`,
 		Example: `  wxops capacity size --curve curve.json --demand 12000 --target 0.55
@@ -352,14 +354,14 @@ end of the capacity's interval. Utilization means load / measured capacity.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&curvePath, "curve", "", "document of a stress test")
-	f.StringVar(&forecastPath, "forecast", "", "document of a forecast: its highest day peak (95 %) is the demand")
+	f.StringVar(&curvePath, "curve", "", "`FILE` of a stress test (curve)")
+	f.StringVar(&forecastPath, "forecast", "", "`FILE` of a forecast: its highest day peak (95 %) is the demand")
 	f.Float64Var(&needs.Demand, "demand", 0, "requests per second at the peak")
-	f.Float64Var(&needs.Target, "target", 0.55, "everyday utilization")
+	f.Float64Var(&needs.Target, "target", 0.55, "everyday load of an instance over its capacity, 0..1")
 	f.Float64Var(&needs.Imbalance, "imbalance", 1, "busiest instance / mean instance")
 	f.IntVar(&needs.Spares, "spares", 0, "instances that may be missing at once")
 	f.IntVar(&needs.Zones, "zones", 0, "zones of which one may be lost")
-	f.Float64Var(&needs.MaxUnavailable, "max-unavailable", 0, "share that a rolling update stops at a time")
+	f.Float64Var(&needs.MaxUnavailable, "max-unavailable", 0, "share that a rolling update stops at a time, 0..1")
 	f.IntVar(&needs.Floor, "floor", 0, "never fewer instances")
 	_ = cmd.MarkFlagRequired("curve") // the flag is there
 	out.addFlags(cmd)
@@ -391,7 +393,7 @@ func forecastDemand(s *cli.IO, path, service string) (float64, doc.Input, error)
 
 // readDocument reads one document of a kind; its errors are usage or I/O.
 func readDocument(s *cli.IO, path string, k doc.Kind, data any) (doc.Input, error) {
-	b, err := readBytes(s, path)
+	b, err := readInput(s, path)
 	if err != nil {
 		return doc.Input{}, err
 	}
@@ -408,10 +410,12 @@ func newCapacityFit(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fit METRICS.csv",
 		Short: "Find cost per request, capacity and bottleneck in ordinary metrics",
-		Long: `Fit reads windows of one instance, columns t,rate,cores and, where they are
+		Long: `fit reads windows of one instance, columns t,rate,cores and, where they are
 known, memory_bytes, disk_bytes_per_second and network_bytes_per_second, and
 fits use = idle + cost x rate for each. The capacity is the rate at which the
-first resource reaches its ceiling. Metrics that cannot show it are refused.`,
+first resource reaches its ceiling.
+
+Exit codes: 2 the metrics cannot show it, for the reason given.`,
 		Example: `  wxops capacity fit metrics.csv --shape 4C8G --ceiling 0.6
   wxops capacity fit metrics.csv --shape 4C8G --network-limit 125e6 --explain
   wxops capacity fit metrics.csv --shape 4C8G --curve curve.json -o json`,
@@ -452,11 +456,11 @@ first resource reaches its ceiling. Metrics that cannot show it are refused.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&shapeText, "shape", "", "CPU and memory of the instance, as 4C8G")
-	f.Float64Var(&ceiling, "ceiling", 0.6, "share of the CPU that may be busy")
-	f.Float64Var(&disk, "disk-limit", 0, "bytes per second that the disk moves at most")
-	f.Float64Var(&network, "network-limit", 0, "bytes per second that the network moves at most")
-	f.StringVar(&curvePath, "curve", "", "stress test of the same service to compare with")
+	f.StringVar(&shapeText, "shape", "", "CPU and memory of the instance, a `SHAPE` as 4C8G")
+	f.Float64Var(&ceiling, "ceiling", 0.6, "highest CPU utilization, 0..1")
+	f.Float64Var(&disk, "disk-limit", 0, "`BYTES` per second that the disk moves at most")
+	f.Float64Var(&network, "network-limit", 0, "`BYTES` per second that the network moves at most")
+	f.StringVar(&curvePath, "curve", "", "`FILE` of a stress test (curve) of the same service to compare with")
 	_ = cmd.MarkFlagRequired("shape") // the flag is there
 	out.addFlags(cmd)
 	return cmd

@@ -2,14 +2,11 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/csv"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
@@ -21,46 +18,9 @@ import (
 	"github.com/wxops/wxops/internal/doc"
 )
 
-func sha256Hex(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-func readAllLimited(r io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, doc.MaxBytes+1))
-	if err == nil && len(b) > doc.MaxBytes {
-		err = fmt.Errorf("longer than %d MiB", doc.MaxBytes>>20)
-	}
-	return b, err
-}
-
-func readBytes(s *cli.IO, path string) ([]byte, error) {
-	if path == "-" {
-		b, err := readAllLimited(s.In)
-		if err != nil {
-			return nil, cli.Failf("cannot read standard input").WithCause(err)
-		}
-		return b, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	return b, nil
-}
-
-// unreadable is the error of an input that could not be opened.
-func unreadable(path string, err error) *cli.Error {
-	e := cli.Unreadable(err, "cannot read %q", path)
-	if e.Code == cli.ExitUsage {
-		e = e.WithHint("name a file that exists, or - for standard input")
-	}
-	return e
-}
-
 // readMetrics reads the windows of one instance.
 func readMetrics(s *cli.IO, path string) ([]capacity.Metric, doc.Input, []string, error) {
-	b, err := readBytes(s, path)
+	b, err := readInput(s, path)
 	if err != nil {
 		return nil, doc.Input{}, nil, err
 	}
@@ -166,7 +126,7 @@ func newCapacityMachines(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "machines",
 		Short: "Find the cheapest mix of machines for a demand",
-		Long: `Machines reads a catalogue, a YAML file with types: a list of name,
+		Long: `machines reads a catalogue, a YAML file with types: a list of name,
 price_per_hour and, if only so many can be had, most. What a machine carries is
 its capacity_per_second, or the lower end of the capacity of a curve: the one
 whose path its key curve names, else the one in its place of --curve.`,
@@ -178,7 +138,7 @@ whose path its key curve names, else the one in its place of --curve.`,
 			if err := out.Check(); err != nil {
 				return err
 			}
-			b, err := readBytes(s, path)
+			b, err := readInput(s, path)
 			if err != nil {
 				return err
 			}
@@ -222,10 +182,10 @@ whose path its key curve names, else the one in its place of --curve.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&path, "catalogue", "", "YAML file of machine types")
-	f.StringArrayVar(&curves, "curve", nil, "stress test on a type, in the order of the catalogue")
+	f.StringVar(&path, "catalogue", "", "YAML `FILE` of machine types")
+	f.StringArrayVar(&curves, "curve", nil, "`FILE` of a stress test (curve) on a type, in the order of the catalogue; repeatable")
 	f.Float64Var(&demand, "demand", 0, "requests per second at the peak")
-	f.Float64Var(&target, "target", 0.55, "everyday utilization")
+	f.Float64Var(&target, "target", 0.55, "everyday load of an instance over its capacity, 0..1")
 	_ = cmd.MarkFlagRequired("catalogue") // the flags are there
 	_ = cmd.MarkFlagRequired("demand")    // likewise
 	out.addFlags(cmd)

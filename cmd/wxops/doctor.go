@@ -53,8 +53,9 @@ func newDoctor(s *cli.IO) *cobra.Command {
 		Short: "Say what works on this machine, and what is missing for which command",
 		Long: `doctor looks at the machine and changes nothing. A missing part is no failure:
 the line names the command that would need it and how to get it. With --names
-(or WXOPS_NAMES) it also reads that registry. Exit code 1 says that even "wxops
-stress demo" cannot run here.`,
+(or WXOPS_NAMES) it also reads that registry.
+
+Exit codes: 1 even "wxops stress demo" cannot run here.`,
 		Example: `  wxops doctor
   wxops doctor --names haproxy:unix:/run/haproxy.sock
   wxops doctor -o json > machine.json
@@ -78,7 +79,7 @@ stress demo" cannot run here.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&names, "names", "", "registry to read: "+namesForms)
+	cmd.Flags().StringVar(&names, "names", "", "`URL` of a registry to read: "+namesForms)
 	output.AddFlag(cmd, "table", "json", "yaml")
 	return cmd
 }

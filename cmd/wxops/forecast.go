@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,11 +76,11 @@ type seriesInput struct {
 func (f *seriesInput) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.counter, "counter", false, "values count up: take their rate per second")
-	flags.StringVar(&f.zone, "zone", "UTC", "zone of stamps that name none")
-	flags.DurationVar(&f.step, "step", 0, "length of a step (default the commonest, 1h for --prometheus)")
-	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this URL")
-	flags.StringVar(&f.query, "query", "", "PromQL expression for --prometheus")
-	flags.DurationVar(&f.since, "since", 28*24*time.Hour, "history to ask --prometheus for")
+	flags.StringVar(&f.zone, "zone", "UTC", "time `ZONE` of stamps that name none")
+	cli.Duration(flags, &f.step, "step", "", 0, "length of a step (default the commonest, 1h for --prometheus)")
+	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this `URL`")
+	flags.StringVar(&f.query, "query", "", "`PROMQL` expression for --prometheus")
+	cli.Duration(flags, &f.since, "since", "", 28*24*time.Hour, "history to ask --prometheus for")
 }
 
 // read returns the series of the files, of standard input or of a server.
@@ -129,11 +130,11 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", unreadable(path, err)
+			return "", cli.Unreadable(path, err)
 		}
 		defer f.Close()
 		if info, err := f.Stat(); err == nil && info.IsDir() {
-			return "", cli.Usagef("%q is a folder", path).WithHint("name the files in it")
+			return "", cli.Unreadable(path, syscall.EISDIR).WithHint("name the files in it")
 		}
 		r = f
 	}
@@ -141,12 +142,12 @@ func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error)
 	tee := io.TeeReader(r, hash)
 	if err := in.Add(path, tee); err != nil {
 		if errors.Is(err, os.ErrPermission) {
-			return "", cli.Failf("cannot read %q", path).WithCause(err)
+			return "", cli.Unreadable(path, err)
 		}
 		return "", cli.Usagef("cannot read %q", path).WithCause(err).WithHint("known are CSV (long, wide, Grafana), Prometheus, VictoriaMetrics and CloudWatch JSON, sadf -j; also gzip, zstd, bzip2")
 	}
 	if _, err := io.Copy(io.Discard, tee); err != nil {
-		return "", cli.Failf("cannot read %q", path).WithCause(err)
+		return "", cli.Unreadable(path, err)
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
@@ -162,11 +163,12 @@ type modelFlags struct {
 
 func (f *modelFlags) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.horizon, "horizon", "", "steps, or a span as 7d or 48h (default one week)")
-	flags.StringVar(&f.season, "season", "auto", "seasonal periods in steps, as 24,168; auto; or none")
-	flags.StringVar(&f.levels, "levels", "80,95", "intervals in percent")
+	flags.StringVar(&f.horizon, "horizon", "", "`STEPS`, or a time as 7d or 48h (default one week)")
+	flags.StringVar(&f.season, "season", "auto", "seasonal periods in `STEPS`, as 24,168; auto; or none")
+	flags.StringVar(&f.levels, "levels", "80,95", "intervals in `PERCENT`")
 	flags.Float64Var(&f.floor, "floor", math.Inf(-1), "least value (default 0 for a history that is nowhere negative)")
-	flags.StringVar(&f.holidays, "holidays", "", "CN, or a YAML file of holidays and make-up working days")
+	flags.Lookup("floor").DefValue = "" // the words above say it
+	flags.StringVar(&f.holidays, "holidays", "", "CN, or a YAML `FILE` of holidays and make-up working days")
 	flags.IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "series worked on at a time; the result is the same")
 	flags.BoolVar(&f.strict, "strict", false, "exit 3 when a series cannot be forecast")
 }
@@ -230,7 +232,7 @@ func parseHorizon(text string, step time.Duration) (int, error) {
 		}
 		return n, nil
 	}
-	span, err := parseSpan(text)
+	span, err := cli.ParseDuration(text)
 	if err != nil {
 		return refuse("neither steps nor a span")
 	}
@@ -241,20 +243,6 @@ func parseHorizon(text string, step time.Duration) (int, error) {
 		return refuse(fmt.Sprintf("outside [1, %d] steps of %s", forecast.MaxHorizon, step))
 	}
 	return int(span / step), nil
-}
-
-// parseSpan reads a duration that may use days and weeks: 7d, 2w, 36h.
-func parseSpan(text string) (time.Duration, error) {
-	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
-		if number, ok := strings.CutSuffix(text, suffix); ok {
-			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || math.IsNaN(n) || math.Abs(n) > 36500 {
-				return 0, fmt.Errorf("%q is not a span", text)
-			}
-			return time.Duration(n * float64(unit)), nil
-		}
-	}
-	return time.ParseDuration(text)
 }
 
 // forecastAll forecasts every series with f.jobs workers; the results keep the
@@ -326,7 +314,7 @@ func newForecast(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "forecast FILE...",
 		Short: "Say how much will be needed, when, and how sure that is",
-		Long: `Forecast reads metric histories (CSV long or wide, Grafana's too, Prometheus,
+		Long: `forecast reads metric histories (CSV long or wide, Grafana's too, Prometheus,
 VictoriaMetrics and CloudWatch JSON, sadf -j; also packed; - is standard input)
 and gives for each series the median path, intervals, and the 95 % quantile of
 the peak of each day.
@@ -369,7 +357,7 @@ input is a warning on standard error.`,
 	in.addFlags(cmd)
 	model.addFlags(cmd)
 	out.AddFlag(cmd, "table", "csv", "json", "yaml", "svg")
-	cmd.Flags().StringVar(&explain, "explain", "", "say why the forecast of this series is what it is")
+	cmd.Flags().StringVar(&explain, "explain", "", "say why the forecast of this `SERIES` is what it is")
 	cmd.AddCommand(newForecastBacktest(s), newForecastPlan(s), newForecastReplay(s))
 	return cmd
 }

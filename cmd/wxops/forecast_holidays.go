@@ -19,7 +19,7 @@ func (f *modelFlags) calendar() (*forecast.Calendar, error) {
 	}
 	text, err := os.ReadFile(f.holidays)
 	if err != nil {
-		return nil, cli.Unreadable(err, "--holidays: cannot read %q", f.holidays).WithHint("--holidays CN, or a YAML file")
+		return nil, cli.Unreadable(f.holidays, err).WithHint("--holidays CN, or a YAML file")
 	}
 	c, err := forecast.ReadCalendar(bytes.NewReader(text))
 	if err != nil {

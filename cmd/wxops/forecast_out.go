@@ -246,7 +246,7 @@ func newForecastBacktest(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backtest FILE...",
 		Short: "Print what the chosen models would have said before",
-		Long: `Backtest forecasts every history from nine origins inside it, with models fitted
+		Long: `backtest forecasts every history from nine origins inside it, with models fitted
 on what came before, and prints the errors, the coverage of the intervals and
 the pool that was chosen.`,
 		Example: `  wxops forecast backtest metrics.csv

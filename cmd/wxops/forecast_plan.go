@@ -80,18 +80,18 @@ type planFlags struct {
 
 func (f *planFlags) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.curve, "capacity", "", "stress test (curve) or fit (capacity) of one instance")
+	flags.StringVar(&f.curve, "capacity", "", "`FILE` of a stress test (curve) or a fit (capacity) of one instance")
 	flags.Float64Var(&f.perInstance, "capacity-per-instance", 0, "capacity of one instance, per second")
-	flags.Float64Var(&f.options.Target, "target", 0.55, "utilization planned for")
-	flags.StringVar(&f.band, "band", "", "utilization that asks for no step (default target ± 0.05)")
-	flags.DurationVar(&f.options.Lead, "lead", 10*time.Minute, "a step up comes so early, and at least a step or an hour")
-	flags.DurationVar(&f.options.Hold, "hold", 2*time.Hour, "a step down waits for so long a valley")
-	flags.DurationVar(&f.options.Window, "every", 2*time.Hour, "least time between steps")
+	flags.Float64Var(&f.options.Target, "target", 0.55, "everyday load of an instance over its capacity, 0..1")
+	flags.StringVar(&f.band, "band", "", "`LOW,HIGH` utilization between which no step is made (default target ± 0.05)")
+	cli.Duration(flags, &f.options.Lead, "lead", "", 10*time.Minute, "a step up comes so early, and at least a step or an hour")
+	cli.Duration(flags, &f.options.Hold, "hold", "", 2*time.Hour, "a step down waits for so long a valley")
+	cli.Duration(flags, &f.options.Window, "every", "", 2*time.Hour, "least time between steps")
 	flags.IntVar(&f.options.Batch, "batch", 1, "instances come in multiples of it")
 	flags.IntVar(&f.options.MostChange, "max-change", 0, "most instances of one step (0: any)")
 	flags.IntVar(&f.options.Least, "min", 1, "least instances")
 	flags.IntVar(&f.options.Most, "max", 0, "most instances (0: any)")
-	flags.StringArrayVar(&f.freeze, "freeze", nil, "no steps in FROM/TO, RFC3339; may be repeated")
+	flags.StringArrayVar(&f.freeze, "freeze", nil, "no steps in `FROM/TO`, RFC 3339; repeatable")
 	flags.BoolVar(&f.options.ScaleOutOnly, "scale-out-only", false, "never fewer instances")
 	flags.BoolVar(&f.options.Quantile, "upper", false, "plan for the upper end of the first interval")
 }
@@ -162,7 +162,7 @@ func newForecastPlan(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan FILE...",
 		Short: "Turn forecasts into dated scaling steps",
-		Long: `Plan forecasts the demand of each service and writes few, early steps: up before
+		Long: `plan forecasts the demand of each service and writes few, early steps: up before
 the demand, down late. Each has its reason, its expected utilization and the
 step that takes it back. --to writes it for the system that carries it out.`,
 		Example: `  wxops forecast plan demand.csv --capacity-per-instance 480 --horizon 7d
@@ -212,7 +212,7 @@ step that takes it back. --to writes it for the system that carries it out.`,
 	model.addFlags(cmd)
 	plan.addFlags(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
-	cmd.Flags().StringVar(&to, "to", "", strings.Join(forecast.Exports, "|"))
+	cmd.Flags().StringVar(&to, "to", "", "write it as `FORMAT` "+strings.Join(forecast.Exports, "|")+" instead")
 	return cmd
 }
 
@@ -304,7 +304,7 @@ func newForecastReplay(s *cli.IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay PLAN ACTUAL...",
 		Short: "Score a plan on what then happened",
-		Long: `Replay counts the hours in which demand passed the capacity of the plan, and its
+		Long: `replay counts the hours in which demand passed the capacity of the plan, and its
 replica-hours, beside a reactive autoscaler at 60 % and beside last week's peak
 plus 66 % held all week.`,
 		Example: `  wxops forecast replay plan.json actual.csv

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,8 +52,8 @@ environments of its service and version. They must have one MD5: then scaling
 out is copying, in any environment. Each cause is one finding, with the key, the
 instances and the smallest fact that explains it.
 
-Exit code 0: clean; 1: findings at or above --fail-on; 2: wrong usage or nothing
-was compared; 3: something could not be read (findings are still printed).`,
+Exit codes: 0 clean; 1 findings at or above --fail-on; 2 wrong usage, or nothing
+was compared; 3 something could not be read (findings are still printed).`,
 		Example: `  wxops lint-config configs
   wxops lint-config configs --layout '{service}/{env}/{instance}/conf/{file...}'
   wxops lint-config configs --inventory names.json --rules WX1xx,WX5xx
@@ -72,14 +73,14 @@ was compared; 3: something could not be read (findings are still printed).`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "result as "+strings.Join(lintFormats, "|")+", FORMAT=FILE for a file; repeatable")
+	fl.StringArrayVarP(&f.outputs, "output", "o", nil, "result as `FORMAT` "+strings.Join(lintFormats, "|")+" (default text), FORMAT=FILE for a file; repeatable")
 	f.addSourceFlags(cmd)
-	fl.StringVar(&f.failOn, "fail-on", "", "error, warning or info (default: the configuration's, else error)")
-	fl.StringVar(&f.explain, "explain", "", "say why a rule is, with an example and the fix")
-	fl.StringVar(&f.baseline, "baseline", "", "findings to leave out, as --write-baseline wrote them")
-	fl.StringVar(&f.writeBaseline, "write-baseline", "", "write all findings to this file and end with 0")
+	fl.StringVar(&f.failOn, "fail-on", "", "least `SEVERITY` that fails: error, warning or info (default the configuration's, else error)")
+	fl.StringVar(&f.explain, "explain", "", "say why this `RULE` is, with an example and the fix")
+	fl.StringVar(&f.baseline, "baseline", "", "`FILE` of findings to leave out, as --write-baseline wrote it")
+	fl.StringVar(&f.writeBaseline, "write-baseline", "", "write all findings to this `FILE` and end with 0")
 	fl.StringVar(&f.reason, "reason", "", "why the findings of --write-baseline are accepted")
-	fl.StringVar(&f.since, "since", "", "only files changed since this git revision, each with its whole group")
+	fl.StringVar(&f.since, "since", "", "only files changed since this git `REVISION`, each with its whole group")
 	fl.BoolVar(&f.fix, "fix", false, "repair line ends, byte order marks, final newlines and modes; refuses a dirty git tree")
 	fl.BoolVar(&f.diff, "diff", false, "print what --fix would change, as a unified diff")
 	fl.BoolVar(&f.watching, "watch", false, "lint again whenever the tree changes, until interrupted")
@@ -92,17 +93,17 @@ was compared; 3: something could not be read (findings are still printed).`,
 // addSourceFlags adds what lint-config and migrate have in common.
 func (f *lintFlags) addSourceFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.layouts, "layout", nil, "how paths map, as {service}/{env}/{instance}/conf/{file...}; repeatable")
-	fl.StringVar(&f.inventory, "inventory", "", "what is deployed: JSON or YAML with environments, instances, slices, names")
-	fl.StringVar(&f.reference, "reference", "", "what is right: env=NAME or a directory (default: the largest group of equal files)")
-	fl.StringSliceVar(&f.rules, "rules", nil, "only these rules or families (WX1xx)")
-	fl.StringSliceVar(&f.skip, "skip", nil, "not these rules or families")
+	fl.StringArrayVar(&f.layouts, "layout", nil, "`PATTERN` of paths, as {service}/{env}/{instance}/conf/{file...}; repeatable")
+	fl.StringVar(&f.inventory, "inventory", "", "`FILE` that says what is deployed: JSON or YAML with environments, instances, slices, names")
+	fl.StringVar(&f.reference, "reference", "", "what is right: env=NAME or a `DIR` (default the largest group of equal files)")
+	fl.StringSliceVar(&f.rules, "rules", nil, "only these `RULES` or families, as WX101,WX5xx")
+	fl.StringSliceVar(&f.skip, "skip", nil, "not these `RULES` or families")
 	fl.BoolVar(&f.md5Only, "md5-only", false, "only WX101 WX102 WX501 WX502 WX503; nothing is parsed")
-	fl.Int64Var(&f.maxParse, "max-parse", 4<<20, "bytes; longer files are compared by bytes only")
-	fl.StringVar(&f.config, "config", "", "configuration file (default: the nearest "+lint.ConfigName+")")
-	fl.StringVar(&f.cache, "cache", "", "directory of the cache, or off (default: the user's cache directory)")
-	fl.StringArrayVar(&f.git, "git", nil, "read this git revision instead of files; several, or A..B, are compared as environments")
-	fl.StringVar(&f.manifests, "manifests", "", "directory of manifests of hosts, or - for standard input")
+	fl.Int64Var(&f.maxParse, "max-parse", 4<<20, "files of more `BYTES` are compared by bytes only")
+	fl.StringVar(&f.config, "config", "", "configuration `FILE` (default the nearest "+lint.ConfigName+")")
+	fl.StringVar(&f.cache, "cache", "", "`DIR` of the cache, or off (default the user's cache directory)")
+	fl.StringArrayVar(&f.git, "git", nil, "read this git `REVISION` instead of files; several, or A..B, are compared as environments; repeatable")
+	fl.StringVar(&f.manifests, "manifests", "", "`DIR` of manifests of hosts, or - for standard input")
 }
 
 func initConfig(s *cli.IO, path string) error {
@@ -298,13 +299,13 @@ func lintError(path string, err error) error {
 	case errors.Is(err, exec.ErrNotFound):
 		return cli.Failf("--git needs the program git").WithCause(err).WithHint("install git, or send what it archives: git archive REVISION | wxops lint-config -")
 	case errors.Is(err, lint.ErrGit):
-		return cli.Usagef("read %q from git", path).WithCause(err).WithHint("give a directory of a repository and revisions that git knows, as --git main or --git main..release")
+		return cli.Usagef("cannot read %q from git", path).WithCause(err).WithHint("give a directory of a repository and revisions that git knows, as --git main or --git main..release")
 	case errors.Is(err, os.ErrNotExist):
-		return cli.Usagef("read %q", path).WithCause(err).WithHint("give the directory that holds the configuration")
+		return cli.Unreadable(path, err).WithHint("give the directory that holds the configuration")
 	case errors.Is(err, os.ErrPermission):
-		return cli.Failf("read %q", path).WithCause(err)
+		return cli.Unreadable(path, err)
 	case errors.Is(err, os.ErrInvalid):
-		return cli.Usagef("read %q: not a directory", path).WithHint("give the directory that holds the configuration")
+		return cli.Unreadable(path, syscall.ENOTDIR).WithHint("give the directory that holds the configuration")
 	}
 	return cli.Usagef("%s", err)
 }

@@ -181,10 +181,10 @@ md5sum -c --strict verifies, sorted, and a line of metadata at the end.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&service, "service", "", "name of the service (needed)")
-	fl.StringVar(&version, "version", "", "its version")
-	fl.StringVar(&env, "env", "", "environment of this host")
-	fl.StringVar(&host, "host", "", "name of this host (default: what the system says)")
+	fl.StringVar(&service, "service", "", "`NAME` of the service (needed)")
+	fl.StringVar(&version, "version", "", "`VERSION` of the service")
+	fl.StringVar(&env, "env", "", "`NAME` of the environment of this host")
+	fl.StringVar(&host, "host", "", "`NAME` of this host (default what the system says)")
 	_ = cmd.MarkFlagRequired("service")
 	return cmd
 }
@@ -217,7 +217,7 @@ func newLintMigrate(s *cli.IO) *cobra.Command {
 		},
 	}
 	f.addSourceFlags(cmd)
-	cmd.Flags().StringVar(&service, "service", "", "only this service")
+	cmd.Flags().StringVar(&service, "service", "", "only this `NAME`")
 	return cmd
 }
 

@@ -41,7 +41,7 @@ type nameRecord struct {
 
 // namesFlag adds --names to a command.
 func namesFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "names", "", "registry: "+namesForms)
+	cmd.Flags().StringVar(to, "names", "", "`URL` of the registry: "+namesForms)
 }
 
 func newNames(s *cli.IO) *cobra.Command {

@@ -59,7 +59,7 @@ not be reached.`,
 		},
 	}
 	output.AddFlag(cmd, "table", "json", "yaml")
-	cmd.Flags().StringVar(&movedTo, "moved-to", "", "where the registry of JOURNAL is now, as in --names")
+	cmd.Flags().StringVar(&movedTo, "moved-to", "", "`URL` where the registry of JOURNAL is now, as in --names")
 	return cmd
 }
 

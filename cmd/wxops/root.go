@@ -21,14 +21,20 @@ func newRoot(s *cli.IO) *cobra.Command {
 		Short: "Find out what a service can carry, and plan how much of it is needed",
 		Long: `wxops is a toolkit for capacity engineering: it measures what one instance of a
 service really carries, on live traffic and without harming it, and plans how
-much of the service is needed.`,
+much of the service is needed.
+
+Exit codes of every command: 0 yes, done; 1 the check says no; 2 wrong usage or
+unusable input; 3 it could not be done; 4 a guard stopped it; 130 interrupted.`,
 		Example: `  wxops stress demo        see an online stress test in 20 seconds
   wxops doctor             what works on this machine
   wxops stress shift checkout/a --slo 'p99<50ms' \
     --names 'haproxy:unix:/run/haproxy.sock?backend=checkout'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: cli.RequireSubcommand,
+
+		Version: toolVersion(), // wxops --version
 	}
+	root.SetVersionTemplate(platform() + "\n")
 	root.AddGroup(
 		&cobra.Group{ID: groupStandards, Title: "Standards:"},
 		&cobra.Group{ID: groupCapacity, Title: "Capacity:"},

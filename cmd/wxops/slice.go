@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	_ "time/tzdata" // windows name a zone, and a minimal machine has no zone files
 
@@ -65,7 +66,7 @@ and at the lowest priority.`,
 		RunE: cli.RequireSubcommand,
 		Args: cobra.ArbitraryArgs,
 	}
-	c.PersistentFlags().StringVarP(&f.file, "file", "f", "slices.yaml", "the slices of this machine; - for standard input")
+	c.PersistentFlags().StringVarP(&f.file, "file", "f", "slices.yaml", "`FILE` with the slices of this machine; - for standard input")
 	c.AddCommand(f.plan(), f.apply(), f.ls(), f.show(), f.top(), f.attach(), f.run(), f.rm(), f.gc(), f.drift(), f.partition(), f.offline())
 	return c
 }
@@ -76,11 +77,11 @@ func (f *sliceFlags) spec() (*cgroupctl.Spec, error) {
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, cli.Unreadable(err, "read slices %q", f.file).WithHint("name the file with -f")
+			return nil, cli.Unreadable(f.file, err).WithHint("name the file with -f")
 		}
 		defer file.Close()
 		if st, err := file.Stat(); err == nil && st.IsDir() {
-			return nil, cli.Usagef("read slices %q: it is a folder", f.file).WithHint("name the file with -f")
+			return nil, cli.Unreadable(f.file, syscall.EISDIR).WithHint("name the file with -f")
 		}
 		in = file
 	}
@@ -205,8 +206,9 @@ func (f *sliceFlags) plan() *cobra.Command {
 	return f.tells(&cobra.Command{
 		Use:   "plan",
 		Short: "Print the exact writes that apply would make, in order",
-		Long: `plan compares slices.yaml with the kernel's files and writes nothing. Exit code
-1 says that there is a difference, 0 that there is none.`,
+		Long: `plan compares slices.yaml with the kernel's files and writes nothing.
+
+Exit codes: 0 there is no difference; 1 there is one.`,
 		Example: `  wxops slice plan -f slices.yaml
   wxops slice plan -f slices.yaml -o json
   wxops slice plan -f slices.yaml && echo in place`,
@@ -251,7 +253,10 @@ func (f *sliceFlags) apply() *cobra.Command {
 		Short: "Make this machine's slices what the file says",
 		Long: `apply makes the writes that plan prints and no others, and reads each one back;
 a second apply makes none. It refuses a memory limit below what the slice uses:
-cgroup v2 would kill for it. Exit code 2 is a bad file, 3 a refusal.`,
+cgroup v2 would kill for it.
+
+Exit codes: 0 in place; 2 the file is wrong; 3 a limit was refused, by wxops or
+by the kernel.`,
 		Example: `  wxops slice apply -f slices.yaml
   wxops slice apply -f slices.yaml --reclaim 10s
   wxops slice apply -f slices.yaml && wxops slice plan -f slices.yaml`,
@@ -270,7 +275,7 @@ cgroup v2 would kill for it. Exit code 2 is a bad file, 3 a refusal.`,
 		return planSheet(done, "made", "0 writes: the machine was as the file says"), nil
 	})
 	c.Flags().BoolVar(&o.Force, "force", false, "write memory limits below use, too; v2 may kill")
-	c.Flags().DurationVar(&o.Reclaim, "reclaim", 0, "press memory out for so long before a lower limit")
+	cli.Duration(c.Flags(), &o.Reclaim, "reclaim", "", 0, "press memory out for so long before a lower limit")
 	return c
 }
 
@@ -279,8 +284,9 @@ func (f *sliceFlags) drift() *cobra.Command {
 		Use:   "drift",
 		Short: "Say which limits, members or marks have strayed from the file",
 		Long: `drift reads limits back, looks for processes that are in a slice by some
-controllers only, and for processes that match a slice and run outside. Exit
-code 1 says that something has strayed.`,
+controllers only, and for processes that match a slice and run outside.
+
+Exit codes: 0 nothing has strayed; 1 something has.`,
 		Example: `  wxops slice drift -f slices.yaml
   wxops slice drift -f slices.yaml -o json
   wxops slice drift -f slices.yaml || wxops slice apply -f slices.yaml`,
@@ -343,7 +349,7 @@ func (f *sliceFlags) partition() *cobra.Command {
 			return t.Note("machine %dm and %s; %dm and %s beside the reserve", p.MachineMilliCPU, mebi(p.MachineMemoryBytes), p.AllocatableMilliCPU, mebi(p.AllocatableBytes))
 		}}, nil
 	})
-	c.Flags().StringVar(&machine, "machine", "this", "this machine, or another as CPU and memory")
+	c.Flags().StringVar(&machine, "machine", "this", "this machine, or the `SHAPE` of another, as 8C16G")
 	c.Flags().Lookup("machine").NoOptDefVal = "this"
 	return c
 }

@@ -22,7 +22,9 @@ func (f *sliceFlags) attach() *cobra.Command {
 		Long: `attach moves each process with its descendants and its session, in every
 controller, and walks on until two walks find nothing outside. The processes
 keep running. Memory they were charged before stays with their old group; the
-amount is printed. Exit code 3 names processes that stayed outside.`,
+amount is printed.
+
+Exit codes: 0 all are inside; 3 some stayed outside, and are named.`,
 		Example: `  wxops slice attach -f slices.yaml checkout 4711 4712
   wxops slice attach -f slices.yaml checkout --match '^/usr/bin/checkout '
   wxops slice attach -f slices.yaml checkout --unit checkout.service -o json`,
@@ -46,8 +48,8 @@ amount is printed. Exit code 3 names processes that stayed outside.`,
 			},
 		}, err
 	})
-	c.Flags().StringVar(&unit, "unit", "", "the processes of a systemd unit")
-	c.Flags().StringVar(&match, "match", "", "processes whose command line matches a regular expression")
+	c.Flags().StringVar(&unit, "unit", "", "the processes of this systemd `UNIT`")
+	c.Flags().StringVar(&match, "match", "", "processes whose command line matches this `REGEXP`")
 	return c
 }
 
@@ -139,7 +141,7 @@ that holds the parent, --kill kills them. Folders that wxops did not make stay.`
 	})
 	c.Flags().BoolVar(&o.Evacuate, "evacuate", false, "move the processes out first")
 	c.Flags().BoolVar(&o.Kill, "kill", false, "kill the processes first")
-	c.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "for the kernel to let an emptied folder go")
+	cli.Duration(c.Flags(), &o.Wait, "wait", "", 10*time.Second, "how long the kernel may take to let an emptied folder go")
 	c.MarkFlagsMutuallyExclusive("evacuate", "kill")
 	return c
 }

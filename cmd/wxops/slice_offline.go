@@ -62,7 +62,7 @@ offline slice and reports what it got; the exit status is the command's.`,
 			return sliceError(f.file, err)
 		},
 	}
-	c.Flags().StringVar(&logFile, "log", "", "append a line of JSON for each job to this file")
+	c.Flags().StringVar(&logFile, "log", "", "append a line of JSON for each job to this `FILE`")
 	return c
 }
 

@@ -48,9 +48,9 @@ ends, else as a block with one line for each slice, which Ctrl-C ends.`,
 			})
 		},
 	}
-	c.Flags().DurationVar(&interval, "interval", time.Second, "between two looks")
+	cli.Duration(c.Flags(), &interval, "interval", "", time.Second, "time between two looks")
 	c.Flags().IntVar(&count, "count", 0, "end after so many looks; 0 goes on")
-	c.Flags().BoolVar(&plain, "plain", false, "lines even on a terminal")
+	c.Flags().BoolVar(&plain, "plain", false, "a line per slice and look, no live screen")
 	return c
 }
 

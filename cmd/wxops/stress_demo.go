@@ -28,7 +28,7 @@ it does with it what "wxops stress shift" does with yours, and shows the truth,
 which is known here by construction, beside what the test found.
 
 Everything speaks HTTP on 127.0.0.1. Nothing is left behind but the run log,
-which "wxops stress replay-log" reads.`,
+which "wxops stress replay-log" reads. Exit codes are those of "stress shift".`,
 		Example: `  wxops stress demo
   wxops stress demo --seed 7 --plain
   wxops stress demo --metastable
@@ -42,7 +42,7 @@ which "wxops stress replay-log" reads.`,
 	fl.Uint64Var(&seed, "seed", 1, "which fleet: other seeds are other services")
 	fl.BoolVar(&metastable, "metastable", false, "a service that slows down as its backlog grows")
 	fl.BoolVar(&f.plain, "plain", false, "one line per step and decision on standard error, no live screen")
-	fl.StringVar(&f.out, "out", "", "also write the curve document to this file")
+	fl.StringVar(&f.out, "out", "", "also write the document to this `FILE`")
 	f.output.AddFlag(cmd, "table", "json", "yaml")
 	return cmd
 }

@@ -3,14 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -56,7 +52,7 @@ BASE and NEW are curve or load documents, several with commas. With --base-url
 and --new-url both are driven side by side for the time of -d, so that what
 disturbs the machine disturbs both.
 
-Exit code: 1 regression, 2 nothing was compared, 4 undecided.`,
+Exit codes: 0 pass; 1 regression; 2 nothing was compared; 4 undecided.`,
 		Example: `  wxops stress gate base.json new.json
   wxops stress gate base1.json,base2.json new1.json,new2.json
   wxops stress gate --base-url http://127.0.0.1:8080/ \
@@ -83,10 +79,10 @@ Exit code: 1 regression, 2 nothing was compared, 4 undecided.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&baseURL, "base-url", "", "URL of the base version")
-	fl.StringVar(&newURL, "new-url", "", "URL of the new version")
-	fl.IntVar(&basePID, "base-pid", 0, "process of the base version, for its CPU")
-	fl.IntVar(&newPID, "new-pid", 0, "process of the new version, for its CPU")
+	fl.StringVar(&baseURL, "base-url", "", "`URL` of the base version")
+	fl.StringVar(&newURL, "new-url", "", "`URL` of the new version")
+	fl.IntVar(&basePID, "base-pid", 0, "`PID` of the base version, for its CPU")
+	fl.IntVar(&newPID, "new-pid", 0, "`PID` of the new version, for its CPU")
 	fl.BoolVar(&allow, "allow-undecided", false, "exit 0 when undecided")
 	f.add(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
@@ -114,7 +110,7 @@ func (g *gating) read(s *cli.IO, args []string) error {
 	for i, list := range args {
 		for name := range strings.SplitSeq(list, ",") {
 			if err := g.readDocument(s, name, &sides[i]); err != nil {
-				return cli.Usagef("%s cannot be compared", name).WithCause(err).WithHint("curve and load documents can: wxops stress load URL -r 1000 -o json > base.json")
+				return unusable(name, err, "give curve or load documents: wxops stress load URL -r 1000 -o json > base.json")
 			}
 		}
 	}
@@ -144,8 +140,7 @@ func (g *gating) readDocument(s *cli.IO, name string, into *side) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(b)
-	g.inputs = append(g.inputs, doc.Input{Name: name, SHA256: hex.EncodeToString(sum[:])})
+	g.inputs = append(g.inputs, doc.Input{Name: name, SHA256: sha256Hex(b)})
 	var head struct {
 		Schema string `json:"schema"`
 	}
@@ -162,13 +157,6 @@ func (g *gating) readDocument(s *cli.IO, name string, into *side) error {
 	_, err = doc.Read(bytes.NewReader(b), kindLoad, &d)
 	into.loads = append(into.loads, d)
 	return err
-}
-
-func readInput(s *cli.IO, name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(io.LimitReader(s.In, doc.MaxBytes))
-	}
-	return os.ReadFile(name)
 }
 
 // compareLoads compares p99 and CPU of load documents. Three runs and more on

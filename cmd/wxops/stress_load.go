@@ -47,33 +47,33 @@ type loadFlags struct {
 
 func (f *loadFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second: 5000, 50/s, 10/ms, or max for a closed loop")
-	fl.StringVarP(&f.duration, "duration", "d", "", "how long requests fall due (default 10s)")
+	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second, a `RATE` as 5000, 50/s, 10/ms, or max for a closed loop")
+	fl.StringVarP(&f.duration, "duration", "d", "", "`TIME` for which requests fall due (default 10s)")
 	fl.IntVarP(&f.connections, "connections", "c", 50, "connections opened before the start")
-	fl.IntVar(&f.max, "max-connections", 0, "up to which the pool may grow when requests wait (default 4 x -c with a rate, -c below 16)")
+	fl.IntVar(&f.max, "max-connections", 0, "connections to which the pool may grow when requests wait (default 4 x -c with a rate, -c below 16)")
 	fl.Int64VarP(&f.requests, "requests", "n", 0, "end after so many requests")
-	fl.StringArrayVarP(&f.headers, "header", "H", nil, "request header 'Name: value' (repeatable)")
-	fl.StringVarP(&f.method, "method", "m", "", "request method (default GET, with a body POST)")
-	fl.StringVarP(&f.body, "body", "b", "", "request body, or @file")
-	fl.DurationVarP(&f.timeout, "timeout", "t", 10*time.Second, "time for one request")
+	fl.StringArrayVarP(&f.headers, "header", "H", nil, "request `HEADER` as 'Name: value'; repeatable")
+	fl.StringVarP(&f.method, "method", "m", "", "request `METHOD` (default GET, with a body POST)")
+	fl.StringVarP(&f.body, "body", "b", "", "`TEXT` of the request body, or @FILE")
+	cli.Duration(fl, &f.timeout, "timeout", "t", 10*time.Second, "time for one request")
 	fl.BoolVarP(&f.insecure, "insecure", "k", false, "accept any TLS certificate")
-	fl.StringVar(&f.arrivals, "arrivals", "constant", "constant|poisson")
-	fl.Uint64Var(&f.seed, "seed", 1, "of random arrivals")
-	fl.StringVar(&f.ramp, "ramp", "", "rate from:to:time, as 0:5000:60s")
-	fl.StringVar(&f.stages, "stages", "", "rates one after the other, as 30s@50,1m@200 or 10s@0..50")
-	fl.DurationVar(&f.warmup, "warmup", 0, "time before the start that is not counted")
-	fl.StringArrayVar(&f.thresholds, "threshold", nil, "objective that must hold, as 'p99<200ms' or 'errors<0.1%' (repeatable)")
-	fl.BoolVar(&f.plain, "plain", false, "a line for each interval on standard error instead of the live screen")
-	fl.DurationVar(&f.every, "every", time.Second, "length of an interval of the time line")
+	fl.StringVar(&f.arrivals, "arrivals", "constant", "how requests fall due at a rate: constant|poisson")
+	fl.Uint64Var(&f.seed, "seed", 1, "seed of random arrivals")
+	fl.StringVar(&f.ramp, "ramp", "", "rate that grows, as `FROM:TO:TIME`, such as 0:5000:60s")
+	fl.StringVar(&f.stages, "stages", "", "rates one after the other, `TIME@RATE` as in 30s@50,1m@200 or 10s@0..50")
+	cli.Duration(fl, &f.warmup, "warmup", "", 0, "time before the start that is not counted")
+	fl.StringArrayVar(&f.thresholds, "threshold", nil, "`OBJECTIVE` that must hold, as 'p99<200ms' or 'errors<0.1%'; repeatable")
+	fl.BoolVar(&f.plain, "plain", false, "one line per interval on standard error, no live screen")
+	cli.Duration(fl, &f.every, "every", "", time.Second, "length of an interval of the time line")
 	fl.BoolVar(&f.http2, "http2", false, "HTTP/2; on http:// with prior knowledge")
 	fl.IntVar(&f.streams, "streams", 100, "requests in flight on a connection of HTTP/2 and gRPC")
-	fl.StringVar(&f.protoset, "protoset", "", "description of a gRPC service (default: ask the server)")
-	fl.StringVar(&f.tag, "tag", "", "header 'Name=value' that marks every request as a test")
+	fl.StringVar(&f.protoset, "protoset", "", "`FILE` that describes a gRPC service (default ask the server)")
+	fl.StringVar(&f.tag, "tag", "", "header `NAME=VALUE` that marks every request as a test")
 	fl.BoolVar(&f.portable, "portable", false, "use the portable engine")
-	fl.IntVar(&f.workers, "workers", 0, "threads that send (default: as many as the rate needs)")
-	fl.StringVarP(&f.targets, "targets", "T", "", "file of requests in a format of vegeta, instead of the URL's path")
-	fl.StringVar(&f.out, "out", "", "also write the document to this file")
-	fl.StringVar(&f.hlog, "hlog", "", "write the histogram of each interval to this .hlog file")
+	fl.IntVar(&f.workers, "workers", 0, "threads that send (default as many as the rate needs)")
+	fl.StringVarP(&f.targets, "targets", "T", "", "`FILE` of requests in a format of vegeta, instead of the URL's path")
+	fl.StringVar(&f.out, "out", "", "also write the document to this `FILE`")
+	fl.StringVar(&f.hlog, "hlog", "", "write the histogram of each interval to this .hlog `FILE`")
 	fl.BoolVar(&f.production, "production", false, "the URL is in production: needs --tag, --threshold, --max-rate")
 	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
 	fl.StringVarP(&f.duration, "z", "z", "", "alias of --duration")
@@ -95,9 +95,9 @@ at which a request was due. Without a rate the loop is closed: every connection
 waits for its answer; it finds the highest throughput, and its percentiles are
 not what users would see.
 
-Exit code: 1 a threshold is missed, or with --find-max the objective at any
-rate; 3 nothing could be sent; 4 the generator itself was the limit. The
-document is printed in each case.`,
+Exit codes: 0 sent, and every threshold is kept; 1 a threshold is missed, or
+with --find-max the objective at any rate; 3 nothing could be sent; 4 the
+generator itself was the limit. The document is printed in each case.`,
 		Example: `  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
   wxops stress load http://127.0.0.1:8080/pay -r 200/s -d 1m -b @order.json \
       -H 'Content-Type: application/json' --threshold 'p99<200ms'
@@ -119,8 +119,8 @@ document is printed in each case.`,
 	}
 	f.add(cmd)
 	fl := cmd.Flags()
-	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (60s)")
-	fl.StringVar(&f.slo, "slo", "", "objective of --find-max, as 'p99<50ms,errors<0.1%'")
+	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (default 60s)")
+	fl.StringVar(&f.slo, "slo", "", "`OBJECTIVE` of --find-max, as 'p99<50ms,errors<0.1%'")
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
 	return cmd
 }
@@ -217,12 +217,12 @@ func (f *loadFlags) checkProduction(o load.Options, terms []capacity.Term) error
 func readTargets(path string, base load.Target) ([]load.Target, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, cli.Usagef("targets cannot be read").WithCause(err)
+		return nil, cli.Unreadable(path, err)
 	}
 	defer file.Close()
 	targets, err := load.ReadTargets(file, base.URL, filepath.Dir(path))
 	if err != nil {
-		return nil, cli.Usagef("targets %s cannot be read", path).WithCause(err)
+		return nil, cli.Usagef("cannot use targets %q", path).WithCause(err)
 	}
 	for i := range targets {
 		if targets[i].Header == nil {
@@ -238,7 +238,7 @@ func readTargets(path string, base load.Target) ([]load.Target, error) {
 // schedule reads rate, ramp, stages and duration.
 func (f *loadFlags) schedule(o *load.Options) error {
 	if f.duration != "" {
-		d, err := time.ParseDuration(f.duration)
+		d, err := cli.ParseDuration(f.duration)
 		switch {
 		case err != nil && strings.TrimLeft(f.duration, "0123456789") == "":
 			return cli.Usagef("--duration %q has no unit", f.duration).WithHint("-d %ss", f.duration)
@@ -323,7 +323,7 @@ func readBody(spec string) ([]byte, error) {
 	}
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return nil, cli.Usagef("body %q cannot be read", spec).WithCause(err)
+		return nil, cli.Unreadable(name, err).WithHint("-b @FILE sends a file, -b TEXT the text itself")
 	}
 	return b, nil
 }

@@ -30,7 +30,9 @@ func newStressReplay(s *cli.IO) *cobra.Command {
 named fields, vegeta targets with timestamps, HAR; also gzipped, - for standard
 input) and sends its requests to URL with the log's own timing. The log is read
 as it is replayed. Bad lines are counted, and refused above --max-bad. Where a
-log tells whole seconds only, its requests are spread evenly over each second.`,
+log tells whole seconds only, its requests are spread evenly over each second.
+
+Exit codes are those of "wxops stress load"; 2 too many lines are no requests.`,
 		Example: `  wxops stress replay access.log http://127.0.0.1:8080/
   wxops stress replay access.log.gz http://127.0.0.1:8080/ --speed 2 --loop
   wxops stress replay access.log http://127.0.0.1:8080/ --filter '^GET /api/'`,
@@ -54,7 +56,7 @@ log tells whole seconds only, its requests are spread evenly over each second.`,
 			}
 			if filter != "" {
 				if rec.Filter, err = regexp.Compile(filter); err != nil {
-					return cli.Usagef("--filter cannot be read").WithCause(err)
+					return cli.Usagef("--filter %q is no expression", filter).WithCause(err).WithHint("--filter '^GET /api/'")
 				}
 			}
 			if args[0] == "-" && rec.Loop {
@@ -62,7 +64,7 @@ log tells whole seconds only, its requests are spread evenly over each second.`,
 			}
 			if args[0] != "-" {
 				if _, err := os.Stat(args[0]); err != nil {
-					return cli.Usagef("the log cannot be read").WithCause(err)
+					return cli.Unreadable(args[0], err)
 				}
 			}
 			rec.Source = func() (io.ReadCloser, error) { return openLog(s, args[0]) }
@@ -75,9 +77,10 @@ log tells whole seconds only, its requests are spread evenly over each second.`,
 	fl := cmd.Flags()
 	fl.Float64Var(&rec.Speed, "speed", 1, "2 sends twice as fast as the log")
 	fl.BoolVar(&rec.Loop, "loop", false, "begin again at the end, until interrupted")
-	fl.StringVar(&filter, "filter", "", "only requests whose 'METHOD PATH' matches this expression")
-	fl.StringVar(&maxBad, "max-bad", "1%", "share of lines that may be no requests")
-	for _, name := range []string{"rate", "ramp", "stages", "arrivals", "body", "method", "requests", "warmup", "seed"} {
+	fl.StringVar(&filter, "filter", "", "only requests whose 'METHOD PATH' matches this `REGEXP`")
+	fl.StringVar(&maxBad, "max-bad", "1%", "`SHARE` of lines that may be no requests")
+	fl.Lookup("duration").Usage = "`TIME` of the log that is sent (default all of it)"
+	for _, name := range []string{"rate", "ramp", "stages", "arrivals", "body", "method", "requests", "warmup", "seed", "targets"} {
 		cobra.CheckErr(fl.MarkHidden(name)) // the log decides
 	}
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")

@@ -18,9 +18,10 @@ func newStressReplayLog(s *cli.IO) *cobra.Command {
 		Long: `replay-log gives the samples of a run log ("-" for standard input) to a new
 controller and compares each decision with the recorded one, bit for bit.
 
-Exit code: 1 a decision differs, 2 the log cannot be read.`,
+Exit codes: 0 every decision is the same; 1 one differs; 2 this is no run log; 3
+it cannot be read.`,
 		Example: `  wxops stress replay-log run.jsonl
-  wxops stress replay-log "$XDG_STATE_HOME/wxops/run.jsonl"
+  wxops stress replay-log "$(ls ~/.local/state/wxops/runs/*.jsonl | tail -1)"
   wxops stress replay-log - < run.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -28,7 +29,7 @@ Exit code: 1 a decision differs, 2 the log cannot be read.`,
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return cli.Usagef("run log %q cannot be read", args[0]).WithCause(err)
+					return cli.Unreadable(args[0], err)
 				}
 				defer f.Close()
 				in = f

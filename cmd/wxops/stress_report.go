@@ -59,7 +59,7 @@ that of one run: tools that plot several read a file for each.`,
 			for _, name := range args {
 				r, err := readReported(s, name)
 				if err != nil {
-					return cli.Usagef("%s cannot be reported", name).WithCause(err).WithHint("load, curve and verdict documents can")
+					return unusable(name, err, "give load, curve or verdict documents")
 				}
 				all = append(all, r)
 			}
@@ -81,8 +81,8 @@ that of one run: tools that plot several read a file for each.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&form, "to", "html", "html|markdown|junit|hdrplot|prometheus")
-	cmd.Flags().StringVar(&file, "out", "", "write to this file instead of standard output")
+	cmd.Flags().StringVar(&form, "to", "html", "write it as `FORMAT` html|markdown|junit|hdrplot|prometheus")
+	cmd.Flags().StringVar(&file, "out", "", "write to this `FILE` instead of standard output")
 	return cmd
 }
 

@@ -68,8 +68,8 @@ sent anywhere. Equal arguments give equal results.
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&scenarios, "scenario", nil, "scenarios, such as A,B,hidden (default all)")
-	f.StringSliceVar(&methods, "method", nil, "methods: "+strings.Join(stress.Methods(), ",")+" (default all)")
+	f.StringSliceVar(&scenarios, "scenario", nil, "`NAMES` of scenarios, such as A,B,hidden (default all)")
+	f.StringSliceVar(&methods, "method", nil, "`NAMES` of methods: "+strings.Join(stress.Methods(), ",")+" (default all)")
 	f.IntVar(&seeds, "seeds", 20, "runs per row")
 	f.BoolVar(&quick, "quick", false, "a selection that takes less than half a minute")
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")

@@ -26,6 +26,11 @@ func toolVersion() string {
 	return "wxops " + v
 }
 
+// platform is the line of "wxops version": version, Go release and platform.
+func platform() string {
+	return fmt.Sprintf("%s %s %s/%s", toolVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion(s *cli.IO) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -35,7 +40,7 @@ func newVersion(s *cli.IO) *cobra.Command {
   wxops version --quiet`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(s.Out, "%s %s %s/%s\n", toolVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(s.Out, platform())
 			return err
 		},
 	}

@@ -119,6 +119,9 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 	root.SetHelpCommand(help)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		plainUsages(root)
+	}
 	root.PersistentFlags().BoolVar(&s.quiet, "quiet", false, "no progress on standard error")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return configure(s, cmd) }
 	cmd, err := root.ExecuteContextC(ctx)

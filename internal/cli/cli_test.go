@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // world returns an IO with the environment env and buffers for its streams.
@@ -165,12 +166,12 @@ func TestFileThatCannotBeReadHasTheCodeOfItsCause(t *testing.T) {
 	}
 	for _, path := range []string{filepath.Join(dir, "absent"), dir, filepath.Join(plain, "below")} {
 		_, err := os.ReadFile(path)
-		if e := Unreadable(err, "read %q", path); e.Code != ExitUsage || !errors.Is(e, err) {
+		if e := Unreadable(path, err); e.Code != ExitUsage || !errors.Is(e, err) {
 			t.Errorf("%v: exit code %d, want %d", err, e.Code, ExitUsage)
 		}
 	}
 	for _, err := range []error{fs.ErrPermission, io.ErrUnexpectedEOF} {
-		if e := Unreadable(err, "read"); e.Code != ExitFailed {
+		if e := Unreadable(plain, err); e.Code != ExitFailed {
 			t.Errorf("%v: exit code %d, want %d", err, e.Code, ExitFailed)
 		}
 	}
@@ -185,8 +186,8 @@ func TestInterruptedCommandPrintsNoError(t *testing.T) {
 }
 
 func TestClosestFindsTypos(t *testing.T) {
-	names := []string{"stress", "schema", "slice", "version"}
-	for in, want := range map[string]string{"stres": "stress", "shcema": "schema", "verison": "version", "zzzzzzzzzz": ""} {
+	names := []string{"stress", "schema", "slice", "lint-config", "version"}
+	for in, want := range map[string]string{"stres": "stress", "shcema": "schema", "verison": "version", "lint": "lint-config", "zzzzzzzzzz": ""} {
 		got := strings.Join(Closest(in, names, 1), "")
 		if got != want {
 			t.Errorf("Closest(%q) = %q, want %q", in, got, want)
@@ -196,7 +197,7 @@ func TestClosestFindsTypos(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int
-	}{{"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"größe", "grosse", 3}, {"same", "same", 0}} {
+	}{{"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"größe", "grosse", 3}, {"same", "same", 0}, {"quite", "quiet", 1}, {"ca", "abc", 3}} {
 		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != got {
 			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
 		}
@@ -343,14 +344,14 @@ Group:
   one  first
 
 Flags:
-      --a-flag-of-a-name-so-long-it-needs-a-line string
+      --a-flag-of-a-name-so-long-it-needs-a-line TEXT
                        many words many words many words many words many words
                        many words many words many words many words many words
                        many words many words (default x)
   -h, --help           print this help
   -o, --output FORMAT  result as FORMAT (default table)
       --quiet          no progress on standard error
-      --zero int       a number
+      --zero N         a number
 
 wxops COMMAND --help tells more about a command.
 `
@@ -365,6 +366,9 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 		want string
 	}{
 		{[]string{"copy", "--sed", "3"}, "error: unknown flag: --sed\nhint:  wxops copy --seed\n"},
+		{[]string{"copy", "--qiuet"}, "error: unknown flag: --qiuet\nhint:  wxops copy --quiet\n"},
+		{[]string{"copy", "--destin", "x"}, "error: unknown flag: --destin\nhint:  wxops copy --destination\n"},
+		{[]string{"need"}, "error: --that and --this are missing\nhint:  wxops need --help\n"},
 		{[]string{"copy", "--nonsense"}, "error: unknown flag: --nonsense\nhint:  wxops copy --help\n"},
 		{[]string{"copy", "-x"}, "error: unknown shorthand flag: 'x' in -x\nhint:  wxops copy --help\n"},
 		{[]string{"copy", "--seed", "x"}, "error: --seed \"x\": must be an integer\nhint:  wxops copy --help\n"},
@@ -378,8 +382,14 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 		fine := func(*cobra.Command, []string) error { return nil }
 		copies := &cobra.Command{Use: "copy FROM TO --seed N", Args: cobra.ExactArgs(2), RunE: fine}
 		copies.Flags().Int("seed", 1, "")
+		copies.Flags().String("destination", "", "")
+		needs := &cobra.Command{Use: "need", RunE: fine}
+		for _, name := range []string{"this", "that"} {
+			needs.Flags().String(name, "", "")
+			cobra.CheckErr(needs.MarkFlagRequired(name))
+		}
 		fails := func(*cobra.Command, []string) error { return errors.New("accepts nobody") }
-		root.AddCommand(copies, &cobra.Command{Use: "list", Args: cobra.NoArgs, RunE: fine}, &cobra.Command{Use: "fail", RunE: fails})
+		root.AddCommand(copies, needs, &cobra.Command{Use: "list", Args: cobra.NoArgs, RunE: fine}, &cobra.Command{Use: "fail", RunE: fails})
 		s, _, errs := world(nil)
 		err := Run(context.Background(), s, root, c.args)
 		if got := errs.String(); got != c.want {
@@ -413,5 +423,46 @@ func TestTableKeepsItsColumnsWhateverIsInThem(t *testing.T) {
 		if !strings.Contains(list.String(), whole+",") {
 			t.Errorf("%q is not in %q", whole, list.String())
 		}
+	}
+}
+
+func TestDurationsAreReadAndShownAsAPersonWritesThem(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"90s": 90 * time.Second, "1h30m": 90 * time.Minute, "7d": 168 * time.Hour, "2w": 336 * time.Hour, "0.5d": 12 * time.Hour,
+	} {
+		if got, err := ParseDuration(text); err != nil || got != want {
+			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "5", "d", "NaNd", "1e9w", "7 days"} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("%q: %v, want an error", text, got)
+		}
+	}
+	for value, want := range map[time.Duration]string{
+		0: "0s", 10 * time.Minute: "10m", 2 * time.Hour: "2h", 90 * time.Minute: "1h30m", 24 * time.Hour: "24h", 28 * 24 * time.Hour: "28d", 1500 * time.Millisecond: "1.5s",
+		time.Hour + time.Second: "1h0m1s",
+	} {
+		var d time.Duration
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		Duration(flags, &d, "time", "", value, "")
+		if got := flags.Lookup("time").DefValue; got != want {
+			t.Errorf("%v is shown as %q, want %q", value, got, want)
+		}
+		if back, err := ParseDuration(want); err != nil || back != value {
+			t.Errorf("%q is read as %v, %v, want %v", want, back, err, value)
+		}
+	}
+}
+
+func TestCompletionShowsNoMarksOfHelp(t *testing.T) {
+	s, out, _ := world(nil)
+	root := &cobra.Command{Use: "wxops", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
+	root.Flags().String("out", "", "write to this `FILE`")
+	if err := Run(context.Background(), s, root, []string{cobra.ShellCompRequestCmd, "--o"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "--out\twrite to this FILE\n:4\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out, want)
 	}
 }

@@ -63,11 +63,12 @@ func Failf(format string, args ...any) *Error {
 
 // Unreadable is a file of the user's that cannot be read. One that is not there,
 // or is a folder, is a wrong name and so wrong usage (exit code 2); one that may
-// not be read or fails half-way could not be done (3). format names the file.
-func Unreadable(err error, format string, args ...any) *Error {
-	e := Failf(format, args...).WithCause(err)
+// not be read or fails half-way could not be done (3).
+func Unreadable(path string, err error) *Error {
+	e := Failf("cannot read %q", path).WithCause(err)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) {
 		e.Code = ExitUsage
+		e.Hint = "name a file that exists"
 	}
 	return e
 }
@@ -117,13 +118,18 @@ func oneLine(s string) string {
 	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
 }
 
-// Closest returns the candidates nearest to name by edit distance, best first,
-// at most max of them and none that differs in more than half of its letters.
+// Closest returns the candidates nearest to name, best first, at most max of them
+// and none that differs in more than half of its letters. A candidate that begins
+// with name is as near as one with a single slip.
 func Closest(name string, candidates []string, max int) []string {
 	limit := len([]rune(name))/2 + 1
 	byDistance := make([][]string, limit+1)
 	for _, c := range candidates {
-		if d := distance(name, c); d <= limit {
+		d := distance(name, c)
+		if begins(c, name) {
+			d = min(d, 1)
+		}
+		if d <= limit {
 			byDistance[d] = append(byDistance[d], c)
 		}
 	}
@@ -134,23 +140,33 @@ func Closest(name string, candidates []string, max int) []string {
 	return out[:min(max, len(out))]
 }
 
-// distance is the Levenshtein distance in runes.
+// begins reports whether word begins with part, and part says enough of it.
+func begins(word, part string) bool { return len(part) >= 3 && strings.HasPrefix(word, part) }
+
+// distance is the number of slips between two words in runes: a letter too much,
+// missing or another, or two neighbours exchanged (optimal string alignment; Boytsov,
+// ACM Journal of Experimental Algorithmics 16, 2011, section 2.2).
 func distance(a, b string) int {
 	ar, br := []rune(a), []rune(b)
-	row := make([]int, len(br)+1)
-	for j := range row {
-		row[j] = j
+	d := make([][]int, len(ar)+1)
+	for i := range d {
+		d[i] = make([]int, len(br)+1)
+		d[i][0] = i
 	}
-	for i := range ar {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range br {
-			cost := 1
-			if ar[i] == br[j] {
-				cost = 0
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(ar); i++ {
+		for j := 1; j <= len(br); j++ {
+			other := 1
+			if ar[i-1] == br[j-1] {
+				other = 0
 			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+other)
+			if i > 1 && j > 1 && ar[i-1] == br[j-2] && ar[i-2] == br[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(br)]
+	return d[len(ar)][len(br)]
 }

@@ -39,8 +39,15 @@ func printHelp(w io.Writer, cmd *cobra.Command) error {
 		}
 		section(&b, g.Title, rows)
 	}
+	cmd.InitDefaultHelpFlag() // "wxops help COMMAND" shows it, too
 	section(&b, "Flags:", flagRows(cmd.NonInheritedFlags()))
-	section(&b, "Flags of every command:", flagRows(cmd.InheritedFlags()))
+	for above := cmd.Parent(); above != nil; above = above.Parent() {
+		title := "Flags of every command:"
+		if above.HasParent() {
+			title = fmt.Sprintf("Flags of every %s command:", above.Name())
+		}
+		section(&b, title, flagRows(above.PersistentFlags()))
+	}
 	if cmd.HasExample() {
 		b.WriteString("\nExamples:\n" + strings.TrimRight(cmd.Example, "\n ") + "\n")
 	}
@@ -93,8 +100,12 @@ func flagRows(flags *pflag.FlagSet) [][2]string {
 			word = "-" + f.Shorthand + ", --" + f.Name
 		}
 		kind, text := pflag.UnquoteUsage(f)
-		if f.Value.Type() != "bool" && kind != "" {
-			word += " " + kind
+		switch {
+		case f.Value.Type() == "bool":
+		case f.NoOptDefVal != "":
+			word += "[=" + placeholder(kind) + "]"
+		default:
+			word += " " + placeholder(kind)
 		}
 		if f.Name == "help" {
 			text = "print this help"
@@ -107,6 +118,30 @@ func flagRows(flags *pflag.FlagSet) [][2]string {
 		rows = append(rows, [2]string{word, text})
 	})
 	return rows
+}
+
+// placeholder returns the word for the value of a flag, for what pflag says of it:
+// the word in back quotes in its usage, else a word for its type.
+func placeholder(kind string) string {
+	switch kind {
+	case "string", "strings", "stringArray":
+		return "TEXT"
+	case "int", "uint", "float":
+		return "N"
+	default:
+		return kind
+	}
+}
+
+// plainUsages takes the back quotes of placeholders out of the usages of all
+// flags: shells show these as they are.
+func plainUsages(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) }
+	cmd.Flags().VisitAll(plain)
+	cmd.PersistentFlags().VisitAll(plain)
+	for _, c := range cmd.Commands() {
+		plainUsages(c)
+	}
 }
 
 // wrap breaks text at spaces into lines of at most width runes.

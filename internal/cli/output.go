@@ -27,7 +27,7 @@ type Output struct {
 // AddFlag adds -o/--output to cmd; the first of formats is the default.
 func (o *Output) AddFlag(cmd *cobra.Command, formats ...string) {
 	o.known = formats
-	cmd.Flags().StringVarP(&o.Format, "output", "o", formats[0], "result as "+strings.Join(formats, "|"))
+	cmd.Flags().StringVarP(&o.Format, "output", "o", formats[0], "result as `FORMAT` "+strings.Join(formats, "|"))
 }
 
 // Check refuses a format that the command does not know. Call it before work starts.

@@ -25,8 +25,15 @@ func flagError(cmd *cobra.Command, err error) error {
 		})
 		name := unknown.GetSpecifiedName()
 		near := Closest(name, flags, 1)
-		// A flag does what it says, so a guess must be a slip of the finger.
-		if len(near) > 0 && distance(name, near[0]) <= len(name)/3 {
+		// A flag does what it says, so a guess must be a slip of the finger, or
+		// the beginning of this flag alone.
+		one := 0
+		for _, flag := range flags {
+			if begins(flag, name) {
+				one++
+			}
+		}
+		if len(near) > 0 && (distance(name, near[0]) <= len(name)/3 || one == 1) {
 			return e.WithHint("%s --%s", cmd.CommandPath(), near[0])
 		}
 	case errors.As(err, &invalid):
@@ -39,8 +46,11 @@ func flagError(cmd *cobra.Command, err error) error {
 // arguments; they have no error types.
 var argumentCount = regexp.MustCompile(`^(accepts|requires) .*received (\d+)$`)
 
+// requiredFlags finds the names of flags that must be given and were not.
+var requiredFlags = regexp.MustCompile(`^required flag\(s\) (.*) not set$`)
+
 // cobraUsage are the beginnings of cobra's other messages of wrong usage.
-var cobraUsage = []string{"unknown command", "required flag", "if any flags in the group", "at least one of the flags"}
+var cobraUsage = []string{"unknown command", "if any flags in the group", "at least one of the flags"}
 
 // usageError makes an error of cobra's argument validators one of wrong usage;
 // any other error is returned as it is.
@@ -55,6 +65,14 @@ func usageError(cmd *cobra.Command, err error) error {
 			given = "one argument was given"
 		}
 		return Usagef("%s takes %s; %s", cmd.CommandPath(), arguments(cmd), given).WithHint("%s", cmd.UseLine())
+	}
+	if m := requiredFlags.FindStringSubmatch(what); m != nil {
+		names := "--" + strings.ReplaceAll(strings.ReplaceAll(m[1], `"`, ""), ", ", " and --")
+		verb := "is"
+		if strings.Contains(names, " and ") {
+			verb = "are"
+		}
+		return Usagef("%s %s missing", names, verb).WithHint("%s --help", cmd.CommandPath())
 	}
 	for _, beginning := range cobraUsage {
 		if strings.HasPrefix(what, beginning) {
