@@ -187,7 +187,7 @@ func TestADayWithAGapAndEveryBrake(t *testing.T) {
 			x.Stale = true
 		}
 		x.Offline = offline
-		w, admit := s.WindowAt(now)
+		w, admit := s.windowAt(now)
 		d := c.Step(w, x)
 		kind := 2
 		switch {

@@ -91,7 +91,7 @@ func (t *Tree) leaseText() (string, error) {
 // standing is what the offline slice gets in hierarchy h while no controller
 // steers it: the window's rule with no online work measured.
 func (t *Tree) standing(h Hierarchy) []setting {
-	w, _ := t.spec.WindowAt(t.now())
+	w, _ := t.spec.windowAt(t.now())
 	limit := float64(t.host.Machine.MilliCPU)/1000*w.Target - t.reserveCores()
 	switch w.Rule {
 	case Unrestricted:
@@ -178,7 +178,7 @@ func (t *Tree) RunOffline(ctx context.Context, say func(Event)) error {
 		case <-ticker.C:
 		}
 		now := t.now()
-		w, _ := t.spec.WindowAt(now)
+		w, _ := t.spec.windowAt(now)
 		s := m.measure(now, n%slowEvery == 0)
 		d := c.Step(w, s)
 		e := Event{At: now, Decision: d, Sample: s}
@@ -427,9 +427,9 @@ func (t *Tree) OfflineStatus() (*OfflineStatus, error) {
 		return nil, err
 	}
 	now := t.now()
-	w, admit := t.spec.WindowAt(now)
+	w, admit := t.spec.windowAt(now)
 	s := &OfflineStatus{Name: t.spec.Offline.Name, Window: w.Name, Rule: w.Rule, AdmitsJobs: admit, Controller: "none", ReserveCores: t.reserveCores()}
-	if end := t.spec.WindowEnd(now); !end.IsZero() {
+	if end := t.spec.windowEnd(now); !end.IsZero() {
 		s.Until = &end
 	}
 	if from := t.spec.AdmitsFrom(now); !admit && !from.IsZero() {

@@ -56,7 +56,7 @@ type Tree struct {
 
 // Open joins a wish to a host. It fails when the host cannot carry the slices.
 func Open(h *Host, s *Spec) (*Tree, error) {
-	if err := s.Fits(h.Machine); err != nil {
+	if err := s.fits(h.Machine); err != nil {
 		return nil, err
 	}
 	for _, o := range s.Online {

@@ -76,7 +76,7 @@ func (t *Tree) groups() []group {
 		// From the top, because interrupts and the init are usually on core 0.
 		n := len(free) - int(o.Shape.MilliCPU/1000)
 		if n < 1 {
-			n = len(free) // Fits has refused this; a tree opened on a smaller machine is not
+			n = len(free) // fits has refused this; a tree opened on a smaller machine is not
 		}
 		pinned = append(pinned, group{name: o.Name, online: o, cores: slices.Clone(free[n:]), pinned: true})
 		free = free[:n]

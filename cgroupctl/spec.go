@@ -414,11 +414,11 @@ func (r Reserve) Allocatable(m Machine) Machine {
 	}
 }
 
-// Fits returns nil when m carries every slice of s, or an [Error] with Input set
+// fits returns nil when m carries every slice of s, or an [Error] with Input set
 // that names the sum and the room. Guaranteed CPU must fit once; all CPU fits
 // overcommit.cpu times; memory, the offline pool's included, fits
 // overcommit.memory times.
-func (s *Spec) Fits(m Machine) error {
+func (s *Spec) fits(m Machine) error {
 	room := s.Reserve.Allocatable(m)
 	var promised, cpu, memory, pinned int64
 	for _, o := range s.Online {

@@ -108,7 +108,7 @@ func TestFitsChecksTheSums(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.text, err)
 		}
-		err = s.Fits(m)
+		err = s.fits(m)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.text, err, c.want)
 		}
@@ -149,7 +149,7 @@ func TestDefaultWindowsOverADay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w, admit := s.WindowAt(now.UTC()); w.Name != c.name || admit != c.admit {
+		if w, admit := s.windowAt(now.UTC()); w.Name != c.name || admit != c.admit {
 			t.Errorf("%s: %s, admits %v; want %s, %v", c.clock, w.Name, admit, c.name, c.admit)
 		}
 	}
@@ -170,15 +170,15 @@ func TestWindowsInTheHoursOfDaylightSaving(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w, _ := s.WindowAt(now); w.Name != c.want {
+		if w, _ := s.windowAt(now); w.Name != c.want {
 			t.Errorf("%s: window %q, want %q", c.utc, w.Name, c.want)
 		}
 	}
 	begin := time.Date(2026, 3, 8, 6, 50, 20, 0, time.UTC)
-	if end := s.WindowEnd(begin); !end.Equal(time.Date(2026, 3, 8, 7, 0, 0, 0, time.UTC)) {
+	if end := s.windowEnd(begin); !end.Equal(time.Date(2026, 3, 8, 7, 0, 0, 0, time.UTC)) {
 		t.Errorf("the window ends at %s, want when the clock jumps", end.UTC())
 	}
-	if end := windows(t, "UTC", `windows: [{name: all, from: "00:00", to: "24:00", rule: throttled}]`).WindowEnd(begin); !end.IsZero() {
+	if end := windows(t, "UTC", `windows: [{name: all, from: "00:00", to: "24:00", rule: throttled}]`).windowEnd(begin); !end.IsZero() {
 		t.Errorf("a window of the whole day ends at %s", end)
 	}
 }
@@ -219,8 +219,8 @@ func FuzzReadSpec(f *testing.F) {
 		if s.Location == nil || nameForm.FindString(s.Parent) == "" {
 			t.Fatalf("accepted %+v", s)
 		}
-		_ = s.Fits(Machine{4000, 8 << 30})
-		s.WindowAt(time.Unix(1e9, 0))
+		_ = s.fits(Machine{4000, 8 << 30})
+		s.windowAt(time.Unix(1e9, 0))
 	})
 }
 

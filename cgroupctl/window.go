@@ -134,11 +134,11 @@ func (w Window) holds(minute int) bool {
 	return minute >= w.From || minute < w.To
 }
 
-// WindowAt returns the window that holds at now, and whether a job may start.
+// windowAt returns the window that holds at now, and whether a job may start.
 // It asks the wall clock of the location alone, so it is right after a step of
 // the clock, in an hour that daylight saving repeats, and for a From that falls
 // into a skipped hour: such a window begins when the clock jumps past it.
-func (s *Spec) WindowAt(now time.Time) (w Window, admit bool) {
+func (s *Spec) windowAt(now time.Time) (w Window, admit bool) {
 	w = s.window(now)
 	admit = w.Rule == Unrestricted || w.Rule == Throttled
 	for _, next := range s.Windows {
@@ -161,16 +161,16 @@ func (s *Spec) window(now time.Time) Window {
 	return gap
 }
 
-// WindowEnd returns the first full minute after now at which another window
+// windowEnd returns the first full minute after now at which another window
 // holds, looking at most two days ahead; zero when none ever does.
-func (s *Spec) WindowEnd(now time.Time) time.Time {
+func (s *Spec) windowEnd(now time.Time) time.Time {
 	w := s.window(now)
 	return s.minuteAfter(now, func(t time.Time) bool { return s.window(t) != w })
 }
 
 // AdmitsFrom is the same for the first minute at which a job may start.
 func (s *Spec) AdmitsFrom(now time.Time) time.Time {
-	return s.minuteAfter(now, func(t time.Time) bool { _, admit := s.WindowAt(t); return admit })
+	return s.minuteAfter(now, func(t time.Time) bool { _, admit := s.windowAt(t); return admit })
 }
 
 // minuteAfter looks for a minute of the next two days, in the spec's zone.

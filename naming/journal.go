@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// JournalSchema names the format of a journal; see docs/formats.md.
-const JournalSchema = "wxops/shift-journal/v1"
+// journalSchema names the format of a journal; see docs/formats.md.
+const journalSchema = "wxops/shift-journal/v1"
 
 // A journal is all that is needed to undo a Shift: the base weights and the
 // values that are ours. It is on disk before the first write.
@@ -94,8 +94,8 @@ func parseJournal(b []byte) (*journal, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("not JSON of the expected shape: %w", err)
 	}
-	if head.Schema != JournalSchema {
-		return nil, fmt.Errorf("schema %q is not %q, the one this wxops reads", head.Schema, JournalSchema)
+	if head.Schema != journalSchema {
+		return nil, fmt.Errorf("schema %q is not %q, the one this wxops reads", head.Schema, journalSchema)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()

@@ -153,7 +153,7 @@ func apportion(want []float64, total int, most Weight) []Weight {
 	return out
 }
 
-// Ladder returns the writes that lead from the weights in force to others, in
+// ladder returns the writes that lead from the weights in force to others, in
 // an order that is safe to be cut short after any of them:
 //
 //   - the share of instance i never rises above the larger of its shares before
@@ -165,7 +165,7 @@ func apportion(want []float64, total int, most Weight) []Weight {
 //
 // An instance may occur once in each of the at most log2(largest factor)
 // rounds; i of -1 means that no instance is spared more than others.
-func Ladder(names []string, from, to []Weight, i int) []Change {
+func ladder(names []string, from, to []Weight, i int) []Change {
 	rounds := 1
 	for j := range from {
 		if from[j] > 0 && to[j] > 0 && from[j] != to[j] {

@@ -162,7 +162,7 @@ func TestLadderNeverOverloadsOnTheWay(t *testing.T) {
 		}
 		now := slices.Clone(from)
 		limit := max(share(from, i), share(to, i))
-		for k, c := range Ladder(names, from, to, i) {
+		for k, c := range ladder(names, from, to, i) {
 			j := slices.Index(names, c.Instance)
 			if now[j] != c.From {
 				t.Fatalf("%v -> %v: write %d is from %d, weight is %d", from, to, k, c.From, now[j])

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// DrainSchema names the format of a drain record; see docs/formats.md.
-const DrainSchema = "wxops/drain/v1"
+// drainSchema names the format of a drain record; see docs/formats.md.
+const drainSchema = "wxops/drain/v1"
 
 // A drainRecord remembers the weights of drained instances, so that a drain can
 // be undone days later. Unlike a journal it is not replayed by itself.
@@ -131,7 +131,7 @@ func find(ctx context.Context, reg Registry, service, instance string) ([]Instan
 }
 
 func readDrains(path, address, service string) (*drainRecord, error) {
-	fresh := &drainRecord{Schema: DrainSchema, Registry: address, Service: service, Base: map[string]Weight{}}
+	fresh := &drainRecord{Schema: drainSchema, Registry: address, Service: service, Base: map[string]Weight{}}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fresh, nil
@@ -151,8 +151,8 @@ func parseDrains(b []byte) (*drainRecord, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, err
 	}
-	if r.Schema != DrainSchema {
-		return nil, fmt.Errorf("schema %q is not %q", r.Schema, DrainSchema)
+	if r.Schema != drainSchema {
+		return nil, fmt.Errorf("schema %q is not %q", r.Schema, drainSchema)
 	}
 	for name, w := range r.Base {
 		if name == "" || w <= 0 {

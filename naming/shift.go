@@ -125,7 +125,7 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 	}
 	now := o.Now()
 	s.journal = &journal{
-		Schema: JournalSchema, Registry: reg.Address(), Service: service, Instance: instance,
+		Schema: journalSchema, Registry: reg.Address(), Service: service, Instance: instance,
 		Token: s.lock.holder.Token, PID: os.Getpid(), Started: now.UTC().Truncate(time.Second), TTLSeconds: o.TTL.Seconds(),
 		RunLog: runLogPath(stateDir, service, s.lock.holder.Token, now), path: journalPath(stateDir, key),
 	}
@@ -298,7 +298,7 @@ func (s *Shift) holdsLease() error {
 // SetShare gives the instance a share of the requests of its service, in (0,
 // MaxShare], and returns the share that the integer weights give. The weight of
 // the instance, those of its peers or all of them change; see [Plan] and
-// [Ladder]. The plan is journaled before the first write.
+// [ladder]. The plan is journaled before the first write.
 //
 // An error that wraps ErrConflict says that somebody else changed a weight, or
 // that the registry restarted with its own; one that wraps ErrLeaseLost that the
@@ -342,7 +342,7 @@ func (s *Shift) setShare(ctx context.Context, wantedShare float64) (float64, err
 	for k, in := range s.base {
 		names[k] = in.Name
 	}
-	steps := Ladder(names, s.weights, to, s.tested)
+	steps := ladder(names, s.weights, to, s.tested)
 	before := s.journal.Weights
 	s.journal.Weights = slices.Clone(before)
 	for k := range s.base {

@@ -14,10 +14,10 @@ import (
 	"github.com/wxops/wxops/capacity"
 )
 
-// RunLogSchema names the format of a run log: JSON lines, the first a header
+// runLogSchema names the format of a run log: JSON lines, the first a header
 // with the Config, then one line per input of the controller with the decision
 // it led to. Lines of other kinds (writes, notes) may stand between them.
-const RunLogSchema = "wxops/runlog/v1"
+const runLogSchema = "wxops/runlog/v1"
 
 // The kinds of run-log lines that the controller owns.
 const (
@@ -27,8 +27,8 @@ const (
 	kindCommand = "command"
 )
 
-// MaxRunLogLine is the longest line of a run log in bytes.
-const MaxRunLogLine = 1 << 20
+// maxRunLogLine is the longest line of a run log in bytes.
+const maxRunLogLine = 1 << 20
 
 // ErrReplay is wrapped by the errors of Replay that say that a decision of the
 // log is not the one the controller makes.
@@ -55,7 +55,7 @@ type Recorder struct {
 // with one call of w.Write, so that lines of others may stand between them.
 func NewRecorder(cfg Config, w io.Writer) *Recorder {
 	r := &Recorder{Controller: NewController(cfg), w: w}
-	r.write(runLogLine{Kind: kindHeader, Schema: RunLogSchema, Config: &cfg})
+	r.write(runLogLine{Kind: kindHeader, Schema: runLogSchema, Config: &cfg})
 	return r
 }
 
@@ -111,7 +111,7 @@ func Replay(r io.Reader) (Replayed, error) {
 	var out Replayed
 	var c *Controller
 	in := bufio.NewScanner(r)
-	in.Buffer(make([]byte, 0, 1<<16), MaxRunLogLine)
+	in.Buffer(make([]byte, 0, 1<<16), maxRunLogLine)
 	for n := 1; in.Scan(); n++ {
 		if len(bytes.TrimSpace(in.Bytes())) == 0 {
 			continue
@@ -131,8 +131,8 @@ func Replay(r io.Reader) (Replayed, error) {
 			if line.Config == nil {
 				return out, fmt.Errorf("run log line %d: the header has no configuration", n)
 			}
-			if line.Schema != RunLogSchema {
-				return out, fmt.Errorf("run log line %d: schema is %q, this wxops reads %q", n, line.Schema, RunLogSchema)
+			if line.Schema != runLogSchema {
+				return out, fmt.Errorf("run log line %d: schema is %q, this wxops reads %q", n, line.Schema, runLogSchema)
 			}
 			if err := line.Config.Check(); err != nil {
 				return out, fmt.Errorf("run log line %d: %w", n, err)

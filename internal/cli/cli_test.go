@@ -416,7 +416,7 @@ func TestTableKeepsItsColumnsWhateverIsInThem(t *testing.T) {
 	if text.String() != want {
 		t.Errorf("got\n%swant\n%s", text.String(), want)
 	}
-	if err := table.WriteCSV(&list); err != nil {
+	if err := table.writeCSV(&list); err != nil {
 		t.Fatal(err)
 	}
 	for _, whole := range []string{"購物車", "\"two\nlines \"\"q\"\"\"", "a-very-long-name-of-a-service"} {

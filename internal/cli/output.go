@@ -53,7 +53,7 @@ func (o *Output) Print(w io.Writer, document []byte, table func() *Table) error 
 	case "yaml":
 		return writeYAML(w, document)
 	case "csv":
-		return table().WriteCSV(w)
+		return table().writeCSV(w)
 	default:
 		return table().Write(w)
 	}
@@ -197,8 +197,8 @@ func (t *Table) Write(w io.Writer) error {
 	return err
 }
 
-// WriteCSV prints the header and the rows as RFC 4180 with \n line ends.
-func (t *Table) WriteCSV(w io.Writer) error {
+// writeCSV prints the header and the rows as RFC 4180 with \n line ends.
+func (t *Table) writeCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	head := make([]string, len(t.header))
 	for i, h := range t.header {

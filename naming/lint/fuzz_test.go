@@ -109,7 +109,7 @@ func FuzzParseLayout(f *testing.F) {
 	f.Add("{service}/{env}/{instance}/conf/{file...}", "a/prod/a-1/conf/x.yaml")
 	f.Add("{env}{env}-{file...}", "prod")
 	f.Fuzz(func(t *testing.T, layout, name string) {
-		if _, err := lint.ParseLayout(layout); err != nil || name == "" {
+		if name == "" {
 			return
 		}
 		list, err := json.Marshal(map[string]any{"kind": "ConfigMap", "metadata": map[string]string{"name": name, "namespace": "prod"}, "data": map[string]string{name: "a"}})

@@ -105,11 +105,11 @@ func (g gitSource) load(ctx context.Context, opt *Options) (*tree, error) {
 	}
 	b := newBuilder(opt)
 	if len(revs) > 1 && len(opt.layouts) == 0 {
-		l, err := ParseLayout("{env}/{file...}")
+		l, err := parseLayout("{env}/{file...}")
 		if err != nil {
 			return nil, err
 		}
-		opt.layouts, opt.Layouts = []Layout{l}, []string{l.text}
+		opt.layouts, opt.Layouts = []layout{l}, []string{l.text}
 	}
 	var blobs []blob
 	for _, rev := range revs {

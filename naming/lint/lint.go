@@ -22,7 +22,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -116,7 +115,7 @@ type Options struct {
 	// Root names the tree where paths do not name a service; "" is "root".
 	Root string
 
-	layouts  []Layout
+	layouts  []layout
 	ordered  *ignoreRules
 	envWords map[string]string // names of environments beyond the known words
 	rules    map[string]bool
@@ -131,9 +130,6 @@ type Suppression struct {
 	Until  time.Time `yaml:"until"` // zero: for ever
 	Line   int       `yaml:"-"`     // in the file it came from
 }
-
-// ErrNothingCompared says that no file had a second copy to compare with.
-var ErrNothingCompared = errors.New("nothing was compared: no file has two copies")
 
 // maxPaths is how many places of a finding are listed; Places counts all.
 const maxPaths = 1000
@@ -156,7 +152,7 @@ func (o *Options) prepare() error {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	for _, text := range o.Layouts {
-		l, err := ParseLayout(text)
+		l, err := parseLayout(text)
 		if err != nil {
 			return err
 		}

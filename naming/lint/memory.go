@@ -222,11 +222,11 @@ func (s archiveSource) load(ctx context.Context, opt *Options) (*tree, error) {
 		err = b.zip(ctx, s.name, s.r, r)
 	case len(bytes.TrimSpace(head)) > 0 && bytes.TrimSpace(head)[0] == '{':
 		if len(opt.layouts) == 0 {
-			l, layoutErr := ParseLayout("{env}/{service}/{file...}")
+			l, layoutErr := parseLayout("{env}/{service}/{file...}")
 			if layoutErr != nil {
 				return nil, layoutErr
 			}
-			opt.layouts = []Layout{l}
+			opt.layouts = []layout{l}
 			opt.Layouts = []string{"{env}/{service}/{file...}"}
 		}
 		err = b.configMaps(r)
@@ -393,11 +393,11 @@ func Manifests(open func(each func(name string, r io.Reader) error) error) Sourc
 }
 
 func (s manifestSource) load(_ context.Context, opt *Options) (*tree, error) {
-	l, err := ParseLayout("{service}/{version}/{env}/{instance}/{file...}")
+	l, err := parseLayout("{service}/{version}/{env}/{instance}/{file...}")
 	if err != nil {
 		return nil, err
 	}
-	opt.layouts, opt.Layouts = []Layout{l}, []string{l.text}
+	opt.layouts, opt.Layouts = []layout{l}, []string{l.text}
 	b := newBuilder(opt)
 	err = s.open(func(name string, r io.Reader) error {
 		if err := b.manifest(r); err != nil {

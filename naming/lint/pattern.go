@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// A Layout is a pattern such as {service}/{env}/{instance}/conf/{file...}.
-type Layout struct {
+// A layout is a pattern such as {service}/{env}/{instance}/conf/{file...}.
+type layout struct {
 	text string
 	re   *regexp.Regexp
 }
 
 var layoutPart = regexp.MustCompile(`\{([a-z]+)(\.\.\.)?\}`)
 
-// ParseLayout reads a layout pattern. Known parts are service, version, env,
+// parseLayout reads a layout pattern. Known parts are service, version, env,
 // region and instance, each a path element or a part of one, and file... for the rest.
-func ParseLayout(text string) (Layout, error) {
+func parseLayout(text string) (layout, error) {
 	var b strings.Builder
 	b.WriteString("^")
 	at := 0
@@ -29,7 +29,7 @@ func ParseLayout(text string) (Layout, error) {
 		switch name {
 		case "service", "version", "env", "region", "instance", "file":
 		default:
-			return Layout{}, fmt.Errorf("layout %q: {%s} is not one of service, version, env, region, instance, file", text, name)
+			return layout{}, fmt.Errorf("layout %q: {%s} is not one of service, version, env, region, instance, file", text, name)
 		}
 		switch {
 		case rest:
@@ -45,17 +45,17 @@ func ParseLayout(text string) (Layout, error) {
 	}
 	b.WriteString(regexp.QuoteMeta(text[at:]) + "$")
 	if !seen["env"] && !seen["instance"] {
-		return Layout{}, fmt.Errorf("layout %q: neither {env} nor {instance} is in it, so nothing could be compared", text)
+		return layout{}, fmt.Errorf("layout %q: neither {env} nor {instance} is in it, so nothing could be compared", text)
 	}
 	re, err := regexp.Compile(b.String())
 	if err != nil {
-		return Layout{}, fmt.Errorf("layout %q: %w", text, err)
+		return layout{}, fmt.Errorf("layout %q: %w", text, err)
 	}
-	return Layout{strings.TrimPrefix(text, "/"), re}, nil
+	return layout{strings.TrimPrefix(text, "/"), re}, nil
 }
 
 // place matches a path; ok is false where it does not fit.
-func (l Layout) place(p string) (s spot, rel string, ok bool) {
+func (l layout) place(p string) (s spot, rel string, ok bool) {
 	m := l.re.FindStringSubmatchIndex(p)
 	if m == nil {
 		return s, "", false

@@ -91,7 +91,7 @@ func TestFullQueueRefusesAtOnce(t *testing.T) {
 }
 
 func TestUsersReachInstancesByWeight(t *testing.T) {
-	router, err := StartRouter()
+	router, err := startRouter()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestUsersReachInstancesByWeight(t *testing.T) {
 }
 
 func TestRouterRetriesARefusalOnAnotherInstance(t *testing.T) {
-	router, err := StartRouter()
+	router, err := startRouter()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@
 // Nothing here listens on or speaks to any other address than 127.0.0.1.
 //
 //	in, err := demo.StartInstance("checkout/a", demo.Law{Workers: 8, Service: 20 * time.Millisecond, CV: 1, Queue: 64}, bound, seed)
-//	router, err := demo.StartRouter()
+//	router, err := demo.startRouter()
 //	router.Set([]demo.Target{{Name: in.Name(), Addr: in.Addr(), Weight: 1}})
 //	report := demo.Users{URL: router.URL(), Rate: 600}.Run(ctx, 0)
 package demo

@@ -109,7 +109,7 @@ func (f *Fleet) begin(ctx context.Context) error {
 		return err
 	}
 	f.Registry = registry
-	if f.router, err = StartRouter(); err != nil {
+	if f.router, err = startRouter(); err != nil {
 		return err
 	}
 	first := make(chan struct{})

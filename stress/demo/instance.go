@@ -47,11 +47,11 @@ type Outcome struct {
 // bucket bound of its latency histogram (that of the objective); seed decides
 // its service times.
 func StartInstance(name string, law Law, bound time.Duration, seed uint64) (*Instance, error) {
-	return StartInstanceAt("127.0.0.1:0", name, law, bound, seed)
+	return startInstanceAt("127.0.0.1:0", name, law, bound, seed)
 }
 
-// StartInstanceAt is [StartInstance] on a given address.
-func StartInstanceAt(addr, name string, law Law, bound time.Duration, seed uint64) (*Instance, error) {
+// startInstanceAt is [StartInstance] on a given address.
+func startInstanceAt(addr, name string, law Law, bound time.Duration, seed uint64) (*Instance, error) {
 	if law.Workers < 1 || law.Service <= 0 || law.CV < 0 || law.Queue < 0 {
 		return nil, fmt.Errorf("instance %s: law %+v: workers and service must be positive, cv and queue not negative", name, law)
 	}

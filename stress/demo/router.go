@@ -37,8 +37,8 @@ type target struct {
 	current int // of the smooth round robin
 }
 
-// StartRouter starts a router without targets; [Router.Set] gives it some.
-func StartRouter() (*Router, error) {
+// startRouter starts a router without targets; [Router.Set] gives it some.
+func startRouter() (*Router, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
