@@ -42,7 +42,7 @@ which "wxops stress replay-log" reads. Exit codes are those of "stress shift".`,
 	fl.Uint64Var(&seed, "seed", 1, "which fleet: other seeds are other services")
 	fl.BoolVar(&metastable, "metastable", false, "a service that slows down as its backlog grows")
 	fl.BoolVar(&f.plain, "plain", false, "one line per step and decision on standard error, no live screen")
-	fl.StringVar(&f.out, "out", "", "also write the document to this `FILE`")
+	f.output.AddFileFlag(cmd)
 	f.output.AddFlag(cmd, "table", "json", "yaml")
 	return cmd
 }

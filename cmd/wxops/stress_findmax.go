@@ -42,23 +42,11 @@ func findMax(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, f 
 	if err != nil {
 		return err
 	}
-	if f.out != "" {
-		if err := cli.WriteFile(f.out, b); err != nil {
-			return cli.Failf("%s", err)
-		}
-	}
-	if out.Format == "ndjson" {
-		if b, err = cli.Compact(b); err != nil {
-			return err
-		}
-		_, err = s.Out.Write(b)
-	} else {
-		err = out.Print(s.Out, b, func() *cli.Table { return findMaxTable(&c) })
+	if err := out.Print(s.Out, b, func() *cli.Table { return findMaxTable(&c) }); err != nil {
+		return err
 	}
 	var unsent *load.NothingSent
 	switch {
-	case err != nil:
-		return err
 	case errors.As(ended, &unsent):
 		return nothingSent(unsent.Cause, o)
 	case errors.Is(ended, load.ErrMissed):

@@ -85,6 +85,9 @@ Exit codes: 0 pass; 1 regression; 2 nothing was compared; 4 undecided.`,
 	fl.IntVar(&newPID, "new-pid", 0, "`PID` of the new version, for its CPU")
 	fl.BoolVar(&allow, "allow-undecided", false, "exit 0 when undecided")
 	f.add(cmd)
+	fl.Lookup("duration").Usage = "`TIME` for which both are driven (default 60s)"
+	f.addSchedule(cmd)
+	out.AddFileFlag(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
 	return cmd
 }

@@ -39,48 +39,60 @@ type loadFlags struct {
 	workers                      int
 	findMax                      bool
 	slo                          string
-	out                          string
 	maxRate                      float64
 	targets, hlog                string
 	production                   bool
 }
 
+// add adds the flags that say how requests are sent. Without those of addSchedule
+// the loop is closed; without those of addWatching an interval is a second.
 func (f *loadFlags) add(cmd *cobra.Command) {
+	f.rate, f.arrivals, f.seed, f.every = "max", "constant", 1, time.Second
 	fl := cmd.Flags()
-	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second, a `RATE` as 5000, 50/s, 10/ms, or max for a closed loop")
 	fl.StringVarP(&f.duration, "duration", "d", "", "`TIME` for which requests fall due (default 10s)")
 	fl.IntVarP(&f.connections, "connections", "c", 50, "connections opened before the start")
 	fl.IntVar(&f.max, "max-connections", 0, "connections to which the pool may grow when requests wait (default 4 x -c with a rate, -c below 16)")
-	fl.Int64VarP(&f.requests, "requests", "n", 0, "end after so many requests")
+	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
 	fl.StringArrayVarP(&f.headers, "header", "H", nil, "request `HEADER` as 'Name: value'; repeatable")
-	fl.StringVarP(&f.method, "method", "m", "", "request `METHOD` (default GET, with a body POST)")
-	fl.StringVarP(&f.body, "body", "b", "", "`TEXT` of the request body, or @FILE")
+	fl.StringVar(&f.tag, "tag", "", "header `NAME=VALUE` that marks every request as a test")
 	cli.Duration(fl, &f.timeout, "timeout", "t", 10*time.Second, "time for one request")
 	fl.BoolVarP(&f.insecure, "insecure", "k", false, "accept any TLS certificate")
-	fl.StringVar(&f.arrivals, "arrivals", "constant", "how requests fall due at a rate: constant|poisson")
-	fl.Uint64Var(&f.seed, "seed", 1, "seed of random arrivals")
-	fl.StringVar(&f.ramp, "ramp", "", "rate that grows, as `FROM:TO:TIME`, such as 0:5000:60s")
-	fl.StringVar(&f.stages, "stages", "", "rates one after the other, `TIME@RATE` as in 30s@50,1m@200 or 10s@0..50")
-	cli.Duration(fl, &f.warmup, "warmup", "", 0, "time before the start that is not counted")
-	fl.StringArrayVar(&f.thresholds, "threshold", nil, "`OBJECTIVE` that must hold, as 'p99<200ms' or 'errors<0.1%'; repeatable")
-	fl.BoolVar(&f.plain, "plain", false, "one line per interval on standard error, no live screen")
-	cli.Duration(fl, &f.every, "every", "", time.Second, "length of an interval of the time line")
 	fl.BoolVar(&f.http2, "http2", false, "HTTP/2; on http:// with prior knowledge")
 	fl.IntVar(&f.streams, "streams", 100, "requests in flight on a connection of HTTP/2 and gRPC")
 	fl.StringVar(&f.protoset, "protoset", "", "`FILE` that describes a gRPC service (default ask the server)")
-	fl.StringVar(&f.tag, "tag", "", "header `NAME=VALUE` that marks every request as a test")
 	fl.BoolVar(&f.portable, "portable", false, "use the portable engine")
 	fl.IntVar(&f.workers, "workers", 0, "threads that send (default as many as the rate needs)")
-	fl.StringVarP(&f.targets, "targets", "T", "", "`FILE` of requests in a format of vegeta, instead of the URL's path")
-	fl.StringVar(&f.out, "out", "", "also write the document to this `FILE`")
-	fl.StringVar(&f.hlog, "hlog", "", "write the histogram of each interval to this .hlog `FILE`")
-	fl.BoolVar(&f.production, "production", false, "the URL is in production: needs --tag, --threshold, --max-rate")
-	fl.Float64Var(&f.maxRate, "max-rate", 0, "requests per second that are never exceeded")
 	fl.StringVarP(&f.duration, "z", "z", "", "alias of --duration")
-	fl.StringVarP(&f.rate, "q", "q", "max", "alias of --rate")
-	for _, hidden := range []string{"z", "q", "portable", "workers"} {
+	for _, hidden := range []string{"z", "portable", "workers"} {
 		cobra.CheckErr(fl.MarkHidden(hidden))
 	}
+}
+
+// addSchedule adds the flags that say what is sent and when, unless a log does.
+func (f *loadFlags) addSchedule(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second, a `RATE` as 5000, 50/s, 10/ms, or max for a closed loop")
+	fl.StringVar(&f.ramp, "ramp", "", "rate that grows, as `FROM:TO:TIME`, such as 0:5000:60s")
+	fl.StringVar(&f.stages, "stages", "", "rates one after the other, `TIME@RATE` as in 30s@50,1m@200 or 10s@0..50")
+	fl.StringVar(&f.arrivals, "arrivals", "constant", "how requests fall due at a rate: constant|poisson")
+	fl.Uint64Var(&f.seed, "seed", 1, "seed of random arrivals")
+	fl.Int64VarP(&f.requests, "requests", "n", 0, "end after so many requests")
+	cli.Duration(fl, &f.warmup, "warmup", "", 0, "time before the start that is not counted")
+	fl.StringVarP(&f.method, "method", "m", "", "request `METHOD` (default GET, with a body POST)")
+	fl.StringVarP(&f.body, "body", "b", "", "`TEXT` of the request body, or @FILE")
+	fl.StringVarP(&f.targets, "targets", "T", "", "`FILE` of requests in a format of vegeta, instead of the URL's path")
+	fl.StringVarP(&f.rate, "q", "q", "max", "alias of --rate")
+	cobra.CheckErr(fl.MarkHidden("q"))
+}
+
+// addWatching adds the flags that say how one run is watched.
+func (f *loadFlags) addWatching(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.thresholds, "threshold", nil, "`OBJECTIVE` that must hold, as 'p99<200ms' or 'errors<0.1%'; repeatable")
+	fl.BoolVar(&f.production, "production", false, "the URL is in production: needs --tag, --threshold, --max-rate")
+	cli.Duration(fl, &f.every, "every", "", time.Second, "length of an interval of the time line")
+	fl.BoolVar(&f.plain, "plain", false, "one line per interval on standard error, no live screen")
+	fl.StringVar(&f.hlog, "hlog", "", "write the histogram of each interval to this .hlog `FILE`")
 }
 
 func newStressLoad(s *cli.IO) *cobra.Command {
@@ -118,9 +130,12 @@ generator itself was the limit. The document is printed in each case.`,
 		},
 	}
 	f.add(cmd)
+	f.addSchedule(cmd)
+	f.addWatching(cmd)
 	fl := cmd.Flags()
 	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (default 60s)")
 	fl.StringVar(&f.slo, "slo", "", "`OBJECTIVE` of --find-max, as 'p99<50ms,errors<0.1%'")
+	out.AddFileFlag(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
 	return cmd
 }
@@ -378,7 +393,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	if load.IsDNS(err) && ctx.Err() == nil {
 		d := load.Unresolved(o, err).Report(terms)
 		d.Tag = f.tag
-		if err := f.printLoad(s.Out, out, warnings, &d); err != nil {
+		if err := printLoad(s.Out, out, warnings, &d); err != nil {
 			return err
 		}
 	}
@@ -411,7 +426,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 	if missed := guard.reason(); missed != "" {
 		d.Verdict, d.Reason = load.VerdictGuard, "the guard "+missed+" ended the run"
 	}
-	if err := f.printLoad(s.Out, out, warnings, &d); err != nil {
+	if err := printLoad(s.Out, out, warnings, &d); err != nil {
 		return err
 	}
 	switch {
@@ -452,22 +467,9 @@ func nothingSent(cause error, o load.Options) error {
 	return cli.Failf("nothing could be sent to %s", o.Targets[0].Origin()).WithCause(cause).WithHint("%s", hint)
 }
 
-// printLoad prints the document and writes it to --out.
-func (f *loadFlags) printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {
+func printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document) error {
 	b, err := doc.Marshal(kindLoad, toolVersion(), time.Now(), nil, warnings, *d)
 	if err != nil {
-		return err
-	}
-	if f.out != "" {
-		if err := cli.WriteFile(f.out, b); err != nil {
-			return cli.Failf("%s", err)
-		}
-	}
-	if out.Format == "ndjson" {
-		if b, err = cli.Compact(b); err != nil {
-			return err
-		}
-		_, err = w.Write(b)
 		return err
 	}
 	return out.Print(w, b, func() *cli.Table { return loadTable(d) })

@@ -74,15 +74,14 @@ Exit codes are those of "wxops stress load"; 2 too many lines are no requests.`,
 		},
 	}
 	f.add(cmd)
+	f.addWatching(cmd)
 	fl := cmd.Flags()
 	fl.Float64Var(&rec.Speed, "speed", 1, "2 sends twice as fast as the log")
 	fl.BoolVar(&rec.Loop, "loop", false, "begin again at the end, until interrupted")
 	fl.StringVar(&filter, "filter", "", "only requests whose 'METHOD PATH' matches this `REGEXP`")
 	fl.StringVar(&maxBad, "max-bad", "1%", "`SHARE` of lines that may be no requests")
 	fl.Lookup("duration").Usage = "`TIME` of the log that is sent (default all of it)"
-	for _, name := range []string{"rate", "ramp", "stages", "arrivals", "body", "method", "requests", "warmup", "seed", "targets"} {
-		cobra.CheckErr(fl.MarkHidden(name)) // the log decides
-	}
+	out.AddFileFlag(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv", "ndjson")
 	return cmd
 }

@@ -30,7 +30,6 @@ type shiftFlags struct {
 	maxSeconds    float64
 	errorBudget   string
 	dryRun, plain bool
-	out           string
 	output        cli.Output
 	balance       stress.Balance // of the router of the demo; a registry that balances tells it itself
 }
@@ -74,7 +73,7 @@ stopped the test; 130 interrupted.`,
 	fl.StringVar(&f.errorBudget, "error-budget", "0.5%", "`SHARE` of requests that may miss the objective or fail")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "check everything and say what would be done; write no weight")
 	fl.BoolVar(&f.plain, "plain", false, "one line per step and decision on standard error, no live screen")
-	fl.StringVar(&f.out, "out", "", "also write the document to this `FILE`")
+	f.output.AddFileFlag(cmd)
 	f.output.AddFlag(cmd, "table", "json", "yaml")
 	return cmd
 }

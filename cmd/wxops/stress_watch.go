@@ -54,19 +54,17 @@ func writeLines(ctx context.Context, s *cli.IO, snapshot func() stress.Snapshot)
 	return nil
 }
 
-// printCurve prints the result of a stress test, writes --out, and returns the
+// printCurve prints the result of a stress test, a person gets its summary, and returns the
 // exit code of its verdict.
 func printCurve(s *cli.IO, c capacity.Curve, warnings []string, f shiftFlags, ending tui.Ending) error {
 	document, err := doc.Marshal(kindCurve, toolVersion(), time.Now(), nil, warnings, c)
 	if err != nil {
 		return err
 	}
-	if f.out != "" {
-		if err := cli.WriteFile(f.out, document); err != nil {
-			return cli.Failf("write --out %s", f.out).WithCause(err)
-		}
-	}
 	if f.output.Format == "table" {
+		if err := f.output.Save(document); err != nil {
+			return err
+		}
 		ending.Width = s.Columns()
 		_, err = fmt.Fprintln(s.Out, strings.Join(tui.Summary(c, ending), "\n"))
 		for _, warning := range warnings {

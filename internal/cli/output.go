@@ -18,16 +18,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Output is the choice of how a result is printed: the -o flag of a command.
+// Output is the choice of how a result is printed: the -o flag of a command, and
+// for some --out.
 type Output struct {
 	Format string
 	known  []string
+	file   string // of --out, empty without
 }
 
 // AddFlag adds -o/--output to cmd; the first of formats is the default.
 func (o *Output) AddFlag(cmd *cobra.Command, formats ...string) {
 	o.known = formats
 	cmd.Flags().StringVarP(&o.Format, "output", "o", formats[0], "result as `FORMAT` "+strings.Join(formats, "|"))
+}
+
+// AddFileFlag adds --out to cmd: the document goes to a file as well, whatever is
+// printed.
+func (o *Output) AddFileFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.file, "out", "", "also write the document to this `FILE`")
 }
 
 // Check refuses a format that the command does not know. Call it before work starts.
@@ -42,13 +50,33 @@ func (o *Output) Check() error {
 	return e.WithHint("-o %s", o.known[0])
 }
 
-// Print writes document, the canonical JSON bytes of the result, as JSON or
-// YAML, or else the table that stands for it as table or CSV. table is only
-// called when it is needed.
+// Save writes document to the file of --out, if one was given.
+func (o *Output) Save(document []byte) error {
+	if o.file == "" {
+		return nil
+	}
+	if err := WriteFile(o.file, document); err != nil {
+		return Failf("cannot write --out %q", o.file).WithCause(err).WithHint("name a file in a folder that you may write to")
+	}
+	return nil
+}
+
+// Print saves document, the canonical JSON bytes of the result, and writes it as
+// JSON, on one line (ndjson) or YAML, or else the table that stands for it as table
+// or CSV. table is only called when it is needed.
 func (o *Output) Print(w io.Writer, document []byte, table func() *Table) error {
+	if err := o.Save(document); err != nil {
+		return err
+	}
 	switch o.Format {
 	case "json":
 		_, err := w.Write(document)
+		return err
+	case "ndjson":
+		line, err := Compact(document)
+		if err == nil {
+			_, err = w.Write(line)
+		}
 		return err
 	case "yaml":
 		return writeYAML(w, document)
