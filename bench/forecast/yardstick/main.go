@@ -2,7 +2,7 @@
 // sets of series and on their own past, and says how each differs from the first
 // one and how far chance goes.
 //
-//	go run ./bench/forecast/yardstick [-sets a,b] [-past 3] DATA WXOPS [WXOPS...]
+//	go run ./bench/forecast/yardstick [-sets a,b] [-past 3] [-plans FLAGS] DATA WXOPS [WXOPS...]
 //
 // DATA is that of bench/forecast/run. Each series is forecast at the end of its
 // history and, -past times, from one horizon further back, where what followed
@@ -11,6 +11,7 @@
 // sources without replacement scatter about the whole as the whole does about
 // what it was drawn from. The figures are those of the M4 competition, OWA as a
 // ratio of means over cases, and are computed here again from their definitions.
+// With -plans it scores `forecast plan` with those flags instead, on hourly sets.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -50,7 +52,7 @@ var sets = []set{
 // A history is one series of a set, with what followed.
 type history struct {
 	name   string
-	stamps []string
+	stamps []string  // of values, and of future behind them
 	values []float64 // NaN: missing
 	future []float64
 }
@@ -70,8 +72,25 @@ func (h history) cut(back, horizon int) (history, bool) {
 	if back > 0 {
 		h.future = h.values[n:min(n+horizon, len(h.values))]
 	}
-	h.stamps, h.values = h.stamps[:n], h.values[:n]
+	h.values = h.values[:n]
 	return h, true
+}
+
+// windows cuts histories at their ends and up to past horizons before, by
+// origin; a window that two histories of one source share is there once.
+func (s set) windows(histories []history, past int) [][]history {
+	out := make([][]history, past+1)
+	seen := map[string]bool{}
+	for k := range out {
+		for _, h := range histories {
+			c, ok := h.cut(k*s.horizon, s.horizon)
+			if key := c.source() + fmt.Sprint(c.future); ok && !seen[key] {
+				seen[key] = true
+				out[k] = append(out[k], c)
+			}
+		}
+	}
+	return out
 }
 
 func main() {
@@ -79,15 +98,25 @@ func main() {
 	log.SetPrefix("yardstick: ")
 	only := flag.String("sets", "", "sets to measure, with commas; all without")
 	past := flag.Int("past", 3, "how often the origin moves back by a horizon")
+	plans := flag.String("plans", "", "score forecast plan with these flags, as \"--target 0.55\"")
 	flag.Parse()
 	if flag.NArg() < 2 {
-		log.Fatal("usage: yardstick [-sets a,b] [-past 3] DATA WXOPS [WXOPS...]")
+		log.Fatal("usage: yardstick [-sets a,b] [-past 3] [-plans FLAGS] DATA WXOPS [WXOPS...]")
 	}
 	for _, s := range sets {
 		if *only != "" && !strings.Contains(","+*only+",", ","+s.name+",") {
 			continue
 		}
-		if err := s.measure(flag.Arg(0), *past, flag.Args()[1:]); err != nil {
+		measure := s.measure
+		if *plans != "" {
+			if s.season != weekOfHours {
+				continue
+			}
+			measure = func(data string, past int, builds []string) error {
+				return s.measurePlans(data, past, builds, strings.Fields(*plans))
+			}
+		}
+		if err := measure(flag.Arg(0), *past, flag.Args()[1:]); err != nil {
 			log.Fatalf("%s: %v", s.name, err)
 		}
 	}
@@ -100,16 +129,7 @@ func (s set) measure(data string, past int, builds []string) error {
 		return err
 	}
 	results := make([][]score, len(builds))
-	seen := map[string]bool{}
-	for k := range past + 1 {
-		var batch []history
-		for _, h := range histories {
-			c, ok := h.cut(k*s.horizon, s.horizon)
-			if key := c.source() + fmt.Sprint(c.future); ok && !seen[key] {
-				seen[key] = true
-				batch = append(batch, c)
-			}
-		}
+	for k, batch := range s.windows(histories, past) {
 		if len(batch) == 0 {
 			continue
 		}
@@ -146,11 +166,11 @@ func (s set) load(data string) ([]history, error) {
 				at[row[0]] = i
 				out = append(out, history{name: row[0]})
 			}
+			out[i].stamps = append(out[i].stamps, row[1])
 			if part == "test" {
 				out[i].future = append(out[i].future, number(row[2]))
 				continue
 			}
-			out[i].stamps = append(out[i].stamps, row[1])
 			out[i].values = append(out[i].values, number(row[2]))
 		}
 	}
@@ -177,21 +197,7 @@ type path struct{ mean, low, high, peak []float64 }
 
 // forecast runs one build on histories.
 func (s set) forecast(build string, batch []history) (map[string]path, error) {
-	var in bytes.Buffer
-	in.WriteString("series,t,value\n")
-	for _, h := range batch {
-		for i, v := range h.values {
-			text := ""
-			if !math.IsNaN(v) {
-				text = fmt.Sprint(v)
-			}
-			fmt.Fprintf(&in, "%s,%s,%s\n", h.name, h.stamps[i], text)
-		}
-	}
-	cmd := exec.Command(build, "forecast", "-", "--horizon", fmt.Sprint(s.horizon), "-o", "csv", "--quiet")
-	cmd.Stdin = &in
-	cmd.Stderr = io.Discard
-	text, err := cmd.Output()
+	text, err := run(build, longCSV(batch, false), "forecast", "-", "--horizon", fmt.Sprint(s.horizon), "-o", "csv", "--quiet")
 	if err != nil {
 		return nil, err
 	}
@@ -213,6 +219,34 @@ func (s set) forecast(build string, batch []history) (map[string]path, error) {
 		out[row[column["series"]]] = p
 	}
 	return out, nil
+}
+
+// longCSV writes histories, and what followed them too.
+func longCSV(batch []history, followed bool) []byte {
+	var out bytes.Buffer
+	out.WriteString("series,t,value\n")
+	for _, h := range batch {
+		values := h.values
+		if followed {
+			values = slices.Concat(h.values, h.future)
+		}
+		for i, v := range values {
+			text := ""
+			if !math.IsNaN(v) {
+				text = fmt.Sprint(v)
+			}
+			fmt.Fprintf(&out, "%s,%s,%s\n", h.name, h.stamps[i], text)
+		}
+	}
+	return out.Bytes()
+}
+
+// run calls a build with something on standard input and returns what it prints.
+func run(build string, in []byte, args ...string) ([]byte, error) {
+	cmd := exec.Command(build, args...)
+	cmd.Stdin = bytes.NewReader(in)
+	cmd.Stderr = io.Discard
+	return cmd.Output()
 }
 
 // print writes the figures of the first build with their errors, and those of
