@@ -145,18 +145,21 @@ func (e export) hpaCron() {
 // aws writes scheduled actions of an Auto Scaling group (API reference,
 // PutScheduledUpdateGroupAction). The maximum of the group stays as it is.
 func (e export) aws() {
+	group := shellWord(e.p.Service)
 	e.printf("# the group must allow %d instances; a group has 125 scheduled actions at most\n", e.most())
-	for i, l := range e.levels() {
+	e.printf("aws autoscaling update-auto-scaling-group --auto-scaling-group-name %s --min-size %d --desired-capacity %d\n", group, e.p.Instances, e.p.Instances)
+	for i, s := range e.p.Steps {
 		e.printf("aws autoscaling put-scheduled-update-group-action --auto-scaling-group-name %s --scheduled-action-name %s-%d --start-time %s --min-size %d --desired-capacity %d\n",
-			shellWord(e.p.Service), e.label, i, l.At.UTC().Format(time.RFC3339), l.To, l.To)
+			group, e.label, i+1, s.At.UTC().Format(time.RFC3339), s.To, s.To)
 	}
 }
 
 // nomad writes jobs of at(1) that scale a job of one group.
 func (e export) nomad() {
-	for _, l := range e.levels() {
-		command := fmt.Sprintf("nomad job scale %s %d", shellWord(e.p.Service), l.To)
-		e.printf("echo %s | at -t %s\n", shellWord(command), l.At.UTC().Format("200601021504"))
+	scale := func(n int) string { return fmt.Sprintf("nomad job scale %s %d", shellWord(e.p.Service), n) }
+	e.printf("%s\n", scale(e.p.Instances))
+	for _, s := range e.p.Steps {
+		e.printf("echo %s | at -t %s\n", shellWord(scale(s.To)), s.At.UTC().Format("200601021504"))
 	}
 }
 
@@ -166,9 +169,10 @@ func (e export) terraform() {
 		q := strings.NewReplacer("${", "$${", "%{", "%%{", `\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s)
 		return `"` + q + `"`
 	}
-	for i, l := range e.levels() {
+	e.printf("# begins with %d instances of %s\n", e.p.Instances, quote(e.p.Service))
+	for i, l := range e.p.Steps {
 		e.printf("resource \"aws_autoscaling_schedule\" \"plan_%s_%d\" {\n  scheduled_action_name  = \"%s-%d\"\n  autoscaling_group_name = %s\n  start_time             = \"%s\"\n  min_size               = %d\n  max_size               = -1\n  desired_capacity       = %d\n}\n",
-			strings.ReplaceAll(e.label, "-", "_"), i, e.label, i, quote(e.p.Service), l.At.UTC().Format(time.RFC3339), l.To, l.To)
+			strings.ReplaceAll(e.label, "-", "_"), i+1, e.label, i+1, quote(e.p.Service), l.At.UTC().Format(time.RFC3339), l.To, l.To)
 	}
 }
 

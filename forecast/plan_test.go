@@ -290,3 +290,109 @@ func TestReplayAgreesWithBruteForce(t *testing.T) {
 		}
 	}
 }
+
+// Every way to have instances over a few steps is tried, with each number of
+// instances at each step; none that obeys the rules may be cheaper than the plan,
+// and the plan must be one of them.
+func TestPlanIsTheCheapestOfAll(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		n := 3 + rng.IntN(4)
+		demand := make([]float64, n)
+		for h := range demand {
+			demand[h] = float64(1 + rng.IntN(40))
+		}
+		f := given(demand)
+		o := PlanOptions{PerInstance: 10, Target: 1, Low: 0.8, High: 1, Lead: time.Hour, Hold: time.Duration(1+rng.IntN(2)) * time.Hour, Window: time.Duration(1+rng.IntN(2)) * time.Hour}
+		if rng.IntN(3) == 0 {
+			o.Freezes = []Freeze{{f.At(2), f.At(2 + rng.IntN(3))}}
+		}
+		if rng.IntN(3) == 0 {
+			o.MostChange = 1 + rng.IntN(2)
+		}
+		if rng.IntN(4) == 0 {
+			o.ScaleOutOnly = true
+		}
+		p, err := MakePlan(f, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		need := func(h int) int { return int(math.Ceil(demand[h]/10 - 1e-9)) }
+		top := 0
+		for h := range n {
+			top = max(top, need(h))
+		}
+		// cost of a path of instances by step of demand; false where a rule is broken
+		cost := func(path []int) (float64, bool) {
+			change := changeCost * float64(top)
+			sum, last := 0.0, -99
+			cut := false
+			for h, have := range path {
+				sum += float64(have) + missingCost*(float64(top)+change)*float64(max(need(h)-have, 0))
+				if h == 0 || have == path[h-1] {
+					continue
+				}
+				before, at := path[h-1], f.At(h+1)
+				rest := int(o.Window / time.Hour)
+				if last >= 0 && path[last] < path[last-1] {
+					rest++ // a step up comes an hour early
+				}
+				if h-last < rest && !cut {
+					return 0, false
+				}
+				last, cut, sum = h, o.MostChange > 0 && have-before == o.MostChange, sum+change
+				if c := have - before; o.MostChange > 0 && (c > o.MostChange || -c > o.MostChange) {
+					return 0, false
+				}
+				if have > before {
+					if at = at.Add(-time.Hour); !at.After(p.Start) {
+						return 0, false
+					}
+					sum += float64(have - before)
+				} else {
+					low := 0.0
+					for j := h; j < min(n, h+int(o.Window/time.Hour)+1); j++ {
+						low = max(low, demand[j])
+					}
+					if o.ScaleOutOnly || int(low/8) >= before {
+						return 0, false
+					}
+					for j := max(0, h-int(o.Hold/time.Hour)); j <= h; j++ {
+						if need(j) > have {
+							return 0, false
+						}
+					}
+				}
+				if frozen(o.Freezes, at) {
+					return 0, false
+				}
+			}
+			return sum, true
+		}
+		best, path := math.Inf(1), make([]int, n)
+		for k := range int(math.Pow(float64(top), float64(n))) {
+			for h := range path {
+				path[h] = 1 + k%top
+				k /= top
+			}
+			if c, ok := cost(path); ok && c < best {
+				best = c
+			}
+		}
+		for h := range path {
+			path[h] = p.Instances
+			for _, s := range p.Steps {
+				due := s.At
+				if s.To > s.From {
+					due = due.Add(time.Hour)
+				}
+				if !due.After(f.At(h + 1)) {
+					path[h] = s.To
+				}
+			}
+		}
+		if got, ok := cost(path); !ok || got > best+1e-9 {
+			t.Fatalf("demand %v, %+v: the plan %v costs %v (allowed %v), the cheapest %v", demand, o, path, got, ok, best)
+		}
+	}
+}
