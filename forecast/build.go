@@ -10,6 +10,7 @@ import (
 type builder struct {
 	e     *engine
 	scale scale
+	main  bool      // log, or level where there is no log
 	x     []float64 // the history in the scale
 	tag   string
 	bases map[baseKey]*baseline
@@ -34,22 +35,24 @@ func (e *engine) build() {
 	if e.short >= fineDay && e.short%24 == 0 {
 		e.addCoarse(e.short / 24)
 	}
-	for _, sc := range scalesFor(e.y) {
-		b := &builder{e: e, scale: sc, x: sc.forward(e.y), tag: "level", bases: map[baseKey]*baseline{}, clip: clipHours}
+	scales := scalesFor(e.y)
+	for i, sc := range scales {
+		b := &builder{e: e, scale: sc, x: sc.forward(e.y), tag: "level", main: i == len(scales)-1, bases: map[baseKey]*baseline{}, clip: clipHours}
 		if sc.log {
 			b.tag = "log"
 		}
-		b.repeat("last", 1, 1)
-		b.smooth("level", 0, 0, 0)
 		switch {
 		case e.short >= fineDay:
+			b.flat()
 			b.fine()
 		case e.short == 7:
 			b.clip = clipDays
+			b.flat()
 			b.daily()
 		case e.short > 1:
 			b.hourly()
 		default:
+			b.flat()
 			b.weekly()
 		}
 	}
@@ -85,10 +88,11 @@ func (b *builder) base(period int, rate float64) *baseline {
 	return b.bases[k]
 }
 
-// add puts a model into the pool that can be fitted on prefixes from need on.
+// add puts a model into the pool that is fitted on prefixes from need on, two
+// cycles of its profile: less only where the choice itself has less.
 func (b *builder) add(m model, need int) {
 	b.e.models = append(b.e.models, m)
-	b.e.needs = append(b.e.needs, need)
+	b.e.needs = append(b.e.needs, min(need, b.first()))
 }
 
 // half returns the weight ratio of neighbouring rows whose weight halves in so
@@ -112,9 +116,6 @@ func (b *builder) usable(period int, lags []int) []int {
 // ar adds autoregressions, one for each set of lags, on the history less its
 // profile (period 0: none).
 func (b *builder) ar(label string, period int, rate, decay float64, sets ...[]int) {
-	if b.first() < 2*period+4 {
-		return
-	}
 	var union []int
 	usable := make([][]int, len(sets))
 	for i := range sets {
@@ -168,35 +169,43 @@ func (b *builder) smooth(label string, period int, rate, damping float64) {
 
 // hold adds the profile moved by its latest gap.
 func (b *builder) hold(label string, period int, rate float64, window int, fade float64) {
-	if need := max(period+window, 2*period) + 1; b.first() >= need {
+	if need := max(period+window, 2*period) + 1; b.first() > period+window {
 		b.add(&held{b.tag + "/" + label, b.base(period, rate), window, fade}, need)
 	}
 }
 
 // hourly is the pool for a day of 2 to 47 steps, with a week on top where the
-// history shows it.
+// history shows it. What errs in proportion errs alike in level and log, and a
+// model twice in the pool has two votes: level has four of them.
 func (b *builder) hourly() {
 	day, week := b.e.short, b.e.long
-	last := max(day, week)
 	near := []int{1, 2, 3, day - 1, day, day + 1}
-	month := half(4 * float64(last))
+	month := half(4 * float64(max(day, week)))
 	if week > 0 {
-		for _, rate := range []float64{0.15, 0.3, 0.5, 1} {
-			b.ar(fmt.Sprintf("week-%g+ar", rate), week, rate, month, near)
-		}
-		b.hold("week-0.3+day", week, 0.3, day, 0.97)
+		b.ar("week-0.15+ar", week, 0.15, month, near)
 		b.hold("week-0.3+day-slow", week, 0.3, day, 0.99)
-		b.smooth("week-0.3+level", week, 0.3, 0)
-		b.repeat("week-0.15", week, 0.15)
-		b.repeat("week-0.3", week, 0.3)
-		b.repeat("week-naive", week, 1)
-	}
-	for _, rate := range []float64{0.05, 0.2, 1} {
-		b.ar(fmt.Sprintf("day-%g+ar", rate), day, rate, month, append(near, last))
 	}
 	b.smooth("day-1+level", day, 1, 0)
+	if !b.main {
+		b.ar("day-1+ar", day, 1, month, append(near, week))
+		return
+	}
+	if week > 0 {
+		b.ar("week-0.3+ar", week, 0.3, month, near)
+		b.ar("week-1+ar", week, 1, month, near)
+		b.repeat("week-0.15", week, 0.15)
+		b.repeat("week-0.5", week, 0.5)
+	}
+	b.ar("ar", 0, 0, month, append(near, 2*day, week-1, week, week+1))
+	b.smooth("level", 0, 0, 0)
 	b.smooth("day-0.3+level", day, 0.3, 0)
 	b.hold("day-0.1+day", day, 0.1, day, 0.99)
+}
+
+// flat adds the models without a season.
+func (b *builder) flat() {
+	b.repeat("last", 1, 1)
+	b.smooth("level", 0, 0, 0)
 }
 
 // fine is the pool for a day of 48 steps and more, beside its buckets.

@@ -56,11 +56,11 @@ const (
 // form the forecast, each with the weight (best / error)^sharpness. Sharper
 // weights follow the luck of few backtests, flatter ones carry poor models.
 const (
-	band      = 1.5
+	band      = 2
 	sharpness = 4
 	// The forecast is the mean of the votes left when this share of the weight is
 	// taken off at each end: smoother than the median, and as deaf to outliers.
-	trim = 0.3
+	trim = 0.25
 )
 
 func newEngine(y []float64, short, long, horizon int) *engine {

@@ -9,14 +9,14 @@ import (
 // an error is put on the scale of its horizon and its forecast, all errors so
 // scaled are pooled, and their quantiles are scaled back.
 //
-// The factors widen the quantiles because the models were chosen on most of the
-// windows that the errors come from, and windows overlap: the more so the more
-// steps of a window share a day or a week whose errors go together.
+// Quantiles are widened because the models were chosen on some of the windows that
+// the errors come from, and windows overlap: by a share of 1/fits, for the fewer
+// fits there are the more say each had in the choice. Steps of a window that
+// share a day or a week have errors that go together.
 const (
-	widen      = 1.1
-	widenWeeks = 1.2  // steps of a day
-	widenDays  = 1.35 // steps within a day
-	widenPeak  = 1.25
+	widenSeason = 1.5
+	widenPlain  = 0.5 // without a season
+	widenPeak   = 1.25
 	// So much of a quantile is that of normal errors of the same mean size: the
 	// outermost of few errors say little about the tail.
 	normal = 0.6
@@ -35,12 +35,12 @@ type spreadModel struct {
 
 // errorsOf fits a spreadModel to the windows of a chosen pool.
 func (e *engine) errorsOf() spreadModel {
-	m := spreadModel{floor: 1e-12, widen: widen}
-	switch {
-	case e.short > 7:
-		m.widen = widenDays
-	case e.short > 1:
-		m.widen = widenWeeks
+	m := spreadModel{floor: 1e-12}
+	fits := float64(max(len(e.cuts)-1, 1))
+	if e.short > 1 {
+		m.widen = 1 + widenSeason/fits
+	} else {
+		m.widen = 1 + widenPlain/fits
 	}
 	if len(e.y) > 0 {
 		m.floor = max(0.05*meanAbs(e.y), 1e-12)
