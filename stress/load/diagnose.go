@@ -196,8 +196,8 @@ func (r *Result) outpaced() string {
 	if r.PeakRate <= most {
 		return ""
 	}
-	return fmt.Sprintf("%.0f/s were asked for, but at %.1f µs of work for a request %s can send %.0f/s; lower the rate or add machines",
-		r.PeakRate, float64(work)/1e3, count(r.Workers, "thread"), most)
+	return fmt.Sprintf("%.0f/s were asked for, but at %.1f µs of work for a request %d of its threads can send %.0f/s; lower the rate or add machines",
+		r.PeakRate, float64(work)/1e3, r.Workers, most)
 }
 
 // late says whether requests left so late that it shows in response times.
@@ -236,7 +236,7 @@ func (r *Result) poolTooSmall() string {
 	if !r.recorded && e.enough(r.MaxOpen*r.streams, r.PeakRate) || e.slowdown() >= serverSlowdown {
 		return ""
 	}
-	text := fmt.Sprintf("the pool of %s was exhausted %.0f %% of the time", count(r.MaxOpen, "connection"), 100*share)
+	text := fmt.Sprintf("the pool was exhausted %.0f %% of the time, at its size of %d", 100*share, r.MaxOpen)
 	if !r.recorded {
 		text += fmt.Sprintf(": at %s for a request alone %.0f/s keep %.2g of them busy", time.Duration(1e9*e.rest()).Round(time.Microsecond), r.PeakRate, r.PeakRate*e.rest())
 	}
@@ -250,12 +250,4 @@ func (r *Result) exhausted() float64 {
 		return 0
 	}
 	return min(1, float64(r.total.exhausted)/float64(r.Elapsed)/float64(r.Workers))
-}
-
-// count is a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -435,7 +435,7 @@ func TestNetEngineLeavesNoGoroutines(t *testing.T) {
 // Requests of the warm-up are counted nowhere, also those that a connection
 // left to be sent again when the run ended.
 func TestWarmUpRequestsAreNeverUnsent(t *testing.T) {
-	w := &worker{st: newBlock(1), retries: []request{{warm: true}, {}, {warm: true}}}
+	w := &worker{st: newBlock(1), retries: []call{{warm: true}, {}, {warm: true}}}
 	if w.countUnsent(); w.st.failed[Unsent] != 1 || len(w.retries) != 0 {
 		t.Errorf("%d requests are unsent, 1 was due; %d are left", w.st.failed[Unsent], len(w.retries))
 	}

@@ -54,44 +54,6 @@ func (w *worker) list(c *conn) {
 	}
 }
 
-// again takes r back, to be sent on another connection.
-func (w *worker) again(r *request) {
-	w.drop(r)
-	w.retries = append(w.retries, *r)
-}
-
-// lose closes c and fails what was in flight on it. A request without side
-// effects that met the end of an idle connection is sent again, as any client
-// does (RFC 9110, 9.2.2): the server may close between two requests. It may meet
-// one such connection after the other, but each of them only once.
-func (w *worker) lose(c *conn, kind Failure) {
-	w.shut(c)
-	if c.h2 != nil {
-		c.h2.lost(w, kind)
-		c.h2 = nil
-		return
-	}
-	if r := &c.req; r.flying {
-		if kind == Closed && c.answers > 0 && r.wire.safe {
-			w.again(r)
-		} else {
-			w.failed(r, kind)
-		}
-	}
-}
-
-// shut closes the connection and leaves its place empty.
-func (w *worker) shut(c *conn) {
-	switch c.state {
-	case connOpen:
-		w.opened--
-	case connDialing:
-		w.dialing--
-	}
-	c.state = connClosed
-	w.io.hangup(c)
-}
-
 // dial opens the place c. demand says that a request waits for it.
 func (w *worker) dial(c *conn, demand bool) {
 	c.state, c.answers, c.demand = connDialing, 0, demand
@@ -169,14 +131,6 @@ func (w *worker) release(c *conn, free int64) {
 	if c.room() {
 		w.list(c)
 	}
-}
-
-// room says whether a request may be sent on c now.
-func (c *conn) room() bool {
-	if c.h2 != nil {
-		return c.state == connOpen && c.h2.room()
-	}
-	return c.state == connOpen && !c.req.flying
 }
 
 // replace opens the place of a connection that ended in an orderly way again.

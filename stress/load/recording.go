@@ -89,8 +89,8 @@ func (r *Recording) known() {
 	}
 }
 
-// A LogLine is one request of a log.
-type LogLine struct {
+// A logLine is one request of a log.
+type logLine struct {
 	At           time.Time
 	Method, Path string
 	Header       map[string][]string
@@ -165,7 +165,7 @@ func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recorded
 				return ctx.Err()
 			}
 		}
-		err = ReadLog(f, func(line string, x LogLine, bad error) error {
+		err = readLog(f, func(line string, x logLine, bad error) error {
 			if n := r.lines.Add(1); bad != nil {
 				return r.refuse(line)
 			} else if n == judgeLines {
@@ -291,10 +291,10 @@ func (r *Recording) tooBad() error {
 // megabytes fits.
 const maxLine = 16 << 20
 
-// ReadLog calls f for every line of an access log: combined or common format of
+// readLog calls f for every line of an access log: combined or common format of
 // nginx and Apache, JSON lines with named fields (also vegeta targets with a
 // timestamp), or a HAR document. An error of f ends the reading.
-func ReadLog(r io.Reader, f func(line string, x LogLine, bad error) error) error {
+func readLog(r io.Reader, f func(line string, x logLine, bad error) error) error {
 	b := bufio.NewReaderSize(r, 64<<10)
 	if head, _ := b.Peek(4096); strings.Contains(string(head), `"log"`) && strings.Contains(string(head), `"version"`) && !strings.Contains(strings.TrimSpace(string(head)), "}\n{") {
 		return readHAR(b, f)
@@ -306,7 +306,7 @@ func ReadLog(r io.Reader, f func(line string, x LogLine, bad error) error) error
 		if line == "" {
 			continue
 		}
-		x, err := ParseLogLine(line)
+		x, err := parseLogLine(line)
 		if err := f(line, x, err); err != nil {
 			return err
 		}
@@ -319,26 +319,26 @@ var (
 	errLogLine = errors.New("no request")
 )
 
-// ParseLogLine reads one line of an access log or one JSON object.
-func ParseLogLine(line string) (LogLine, error) {
+// parseLogLine reads one line of an access log or one JSON object.
+func parseLogLine(line string) (logLine, error) {
 	if strings.HasPrefix(line, "{") {
 		return parseJSONLine(line)
 	}
 	m := combined.FindStringSubmatch(line)
 	if m == nil {
-		return LogLine{}, errLogLine
+		return logLine{}, errLogLine
 	}
 	at, err := time.Parse("02/Jan/2006:15:04:05 -0700", m[1])
 	if err != nil {
-		return LogLine{}, err
+		return logLine{}, err
 	}
-	return LogLine{At: at, Method: m[2], Path: m[3]}, nil
+	return logLine{At: at, Method: m[2], Path: m[3]}, nil
 }
 
 // parseJSONLine knows the names that common servers and tools give the fields:
 // nginx, Apache, Caddy, Traefik, Envoy, vegeta. Case and underscores do not
 // count. Caddy puts the fields of the request into an object of their own.
-func parseJSONLine(line string) (x LogLine, err error) {
+func parseJSONLine(line string) (x logLine, err error) {
 	m := map[string]json.RawMessage{}
 	if err := addFields(m, []byte(line)); err != nil {
 		return x, err
@@ -430,7 +430,7 @@ func parseInstant(s string) (time.Time, error) {
 }
 
 // readHAR reads the entries of a HAR document one after the other.
-func readHAR(r io.Reader, f func(string, LogLine, error) error) error {
+func readHAR(r io.Reader, f func(string, logLine, error) error) error {
 	d := json.NewDecoder(r)
 	for {
 		t, err := d.Token()
@@ -459,7 +459,7 @@ func readHAR(r io.Reader, f func(string, LogLine, error) error) error {
 		if err := d.Decode(&e); err != nil {
 			return fmt.Errorf("HAR document: %w", err)
 		}
-		x := LogLine{At: e.Started, Method: e.Request.Method, Path: pathOnly(e.Request.URL), Body: []byte(e.Request.PostData.Text)}
+		x := logLine{At: e.Started, Method: e.Request.Method, Path: pathOnly(e.Request.URL), Body: []byte(e.Request.PostData.Text)}
 		if e.Request.PostData.MimeType != "" {
 			x.Header = map[string][]string{"Content-Type": {e.Request.PostData.MimeType}}
 		}

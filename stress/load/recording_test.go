@@ -88,7 +88,7 @@ func TestLogLinesOfManyKinds(t *testing.T) {
 		{"vegeta", `{"method":"PUT","url":"http://shop.test/a?x=1","header":{"A":["b"]},"timestamp":"2026-10-10T13:55:36Z"}`},
 		{"milliseconds", `{"timestamp":1791640536000,"method":"put","path":"/a?x=1"}`},
 	} {
-		x, err := ParseLogLine(c.line)
+		x, err := parseLogLine(c.line)
 		if err != nil || x.Method != "PUT" || x.Path != "/a?x=1" || !x.At.Equal(at) {
 			t.Errorf("%s: %s %s at %v, %v", c.name, x.Method, x.Path, x.At, err)
 		}
@@ -134,7 +134,7 @@ func FuzzLogLine(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if x, err := ParseLogLine(s); err == nil && x.Path == "" {
+		if x, err := parseLogLine(s); err == nil && x.Path == "" {
 			t.Errorf("a request without a path: %+v", x)
 		}
 	})

@@ -41,17 +41,17 @@ type targetStats struct {
 // A block is what one worker measured in one interval. Workers fill one and
 // hand it to the collector, so that nothing is shared while requests run.
 type block struct {
-	worker                  int
-	seq                     int64 // number of the interval, from 0
-	response, service, lag  *hdrhistogram.Histogram
-	status                  [1000]int64 // by code; of gRPC by its code 0..16
-	failed                  [failures]int64
-	due, sent               int64
-	bytes                   int64
-	inFlight, open, waiting int   // at the end of the interval
-	exhausted               int64 // nanoseconds in which due requests waited for a connection
-	busy, runDelay          int64 // nanoseconds of CPU used, and of waiting for a CPU
-	targets                 []targetStats
+	worker                 int
+	seq                    int64 // number of the interval, from 0
+	response, service, lag *hdrhistogram.Histogram
+	status                 [1000]int64 // by code; of gRPC by its code 0..16
+	failed                 [failures]int64
+	due, sent              int64
+	bytes                  int64
+	inFlight, open         int   // at the end of the interval
+	exhausted              int64 // nanoseconds in which due requests waited for a connection
+	busy, runDelay         int64 // nanoseconds of CPU used, and of waiting for a CPU
+	targets                []targetStats
 }
 
 func newBlock(targets int) *block {
@@ -81,7 +81,6 @@ func (b *block) add(o *block) {
 	b.bytes += o.bytes
 	b.inFlight += o.inFlight
 	b.open += o.open
-	b.waiting += o.waiting
 	b.exhausted += o.exhausted
 	b.busy += o.busy
 	b.runDelay += o.runDelay
