@@ -44,6 +44,7 @@ type Axis struct {
 	Unit     string // "s", "req/s", "B", "ratio" (0..1, drawn in %), or any word
 	Log      bool   // logarithmic; values <= 0 are not drawn
 	Min, Max float64
+	Gutter   int // of a vertical axis in text: least columns for its labels, so that pictures one above the other line up
 }
 
 // A Style says how the values of a series are connected.

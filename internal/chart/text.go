@@ -137,7 +137,7 @@ func (f Figure) drawAround(g *Grid, x, y, w, h int, ascii bool, data func(sx, sy
 		return
 	}
 	sx, sy := f.scales(max(w/10, 2), max(plotH/2, 2))
-	gutter := 0
+	gutter := f.Y.Gutter
 	for _, t := range sy.ticks {
 		gutter = max(gutter, Width(t.text))
 	}

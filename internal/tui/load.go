@@ -278,14 +278,32 @@ func (v *loadView) rules() []chart.Rule {
 	return nil
 }
 
+// timeAxis is that of both pictures: from the beginning of the first interval
+// shown to the end of the last.
+func (v *loadView) timeAxis() chart.Axis {
+	a := chart.Axis{Label: "time", Unit: "s"}
+	if len(v.st.line) > 0 {
+		last := v.last()
+		a.Min, a.Max = v.st.line[0].Start.Seconds(), (last.Start + last.Length).Seconds()
+	}
+	return a
+}
+
+// responseAxis is the vertical one of both pictures; five digits are the
+// longest time drawn, in milliseconds.
+func responseAxis() chart.Axis {
+	return chart.Axis{Label: "response time", Unit: "s", Log: true, Gutter: 5}
+}
+
+// percentiles draws each interval in its middle.
 func (v *loadView) percentiles() chart.Figure {
 	names := []string{"p50", "p90", "p99", "p99.9"}
 	roles := []chart.Role{chart.Dim, chart.Plain, chart.Data, chart.Warn}
-	f := chart.Figure{X: chart.Axis{Label: "time", Unit: "s"}, Y: chart.Axis{Label: "response time", Unit: "s", Log: true}, Rules: v.rules()}
+	f := chart.Figure{X: v.timeAxis(), Y: responseAxis(), Rules: v.rules()}
 	for q, name := range names {
 		s := chart.Series{Name: name, Role: roles[q]}
 		for _, i := range v.st.line {
-			s.X = append(s.X, i.Start.Seconds())
+			s.X = append(s.X, (i.Start + i.Length/2).Seconds())
 			s.Y = append(s.Y, [4]float64{i.P50, i.P90, i.P99, i.P999}[q])
 		}
 		f.Series = append(f.Series, s)
@@ -294,7 +312,7 @@ func (v *loadView) percentiles() chart.Figure {
 }
 
 func (v *loadView) heatStrip() chart.Heat {
-	h := chart.Heat{X: chart.Axis{Label: "time", Unit: "s"}, Y: chart.Axis{Label: "response time", Unit: "s"}, Rules: v.rules()}
+	h := chart.Heat{X: v.timeAxis(), Y: responseAxis(), Rules: v.rules()}
 	// Only buckets that were ever hit, and their neighbours.
 	lo, hi := len(heatBounds), 0
 	for _, column := range v.st.heat {

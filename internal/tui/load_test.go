@@ -74,6 +74,30 @@ func TestLoadFramesAtThreeSizes(t *testing.T) {
 	}
 }
 
+// The two pictures stand one above the other: what happened at a time is in the
+// same column of both, also when the first minute has left the screen.
+func TestTimeAxesOfALoadScreenAgree(t *testing.T) {
+	for _, seconds := range []int{2, 40, 61, 75} {
+		for _, size := range [][2]int{{100, 30}, {80, 24}, {133, 41}} {
+			v := loadViewOf(loadRun(t, seconds), &machine{rate: 2000}, time.Duration(seconds)*time.Second)
+			var axes []string
+			lines := strings.Split(v.draw(size[0], size[1]).String(), "\n")
+			left := func(l string) string {
+				r := []rune(l)
+				return string(r[:min(len(r), size[0]-min(38, size[0]*2/5)-2)])
+			}
+			for i, l := range lines[:len(lines)-1] {
+				if strings.Contains(l, "└") {
+					axes = append(axes, strings.TrimRight(left(l), " ")+"\n"+strings.TrimRight(left(lines[i+1]), " "))
+				}
+			}
+			if len(axes) != 2 || axes[0] != axes[1] {
+				t.Errorf("%d s at %v: %q", seconds, size, axes)
+			}
+		}
+	}
+}
+
 func TestLoadFramesOfAnySizeAndState(t *testing.T) {
 	for _, s := range []*LoadScreen{{}, loadRun(t, 1), loadRun(t, 70)} {
 		v := loadViewOf(s, &machine{}, 0)
