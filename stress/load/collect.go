@@ -15,7 +15,7 @@ type Interval struct {
 	Start, Length time.Duration // since the start of the run
 	Offered       float64       // requests that were taken up per second
 	Throughput    float64       // answers per second
-	Target        float64       // rate asked for at the end of the interval, 0 in a closed loop
+	Target        float64       // mean rate asked for, 0 in a closed loop
 
 	P50, P90, P99, P999, Max float64 // response time, seconds
 	LagP99                   float64 // send lag, seconds
@@ -121,6 +121,10 @@ func (c *collector) emit(p *part) {
 	if end < i.Start+i.Length && end > i.Start {
 		i.Length = end - i.Start // the last one is cut short
 	}
+	if nothing := b.due+b.answers()+b.errors() == 0; nothing && int64(i.Start) >= c.g.stop.Load()-c.g.cfg.start {
+		c.merge(b) // the run took a moment longer than its last whole interval
+		return
+	}
 	seconds := i.Length.Seconds()
 	i.Offered = float64(b.due) / seconds
 	i.Throughput = float64(b.answers()) / seconds
@@ -131,7 +135,9 @@ func (c *collector) emit(p *part) {
 		i.Waiting = max(0, p.find(t).at(t)-c.warm-float64(c.claimed))
 	}
 	if c.g.steer != nil {
-		i.Target = c.g.steer.now.Load().rate(float64(c.g.cfg.start) + float64(i.Start+i.Length))
+		from, to := float64(c.g.cfg.start)+float64(i.Start), float64(c.g.cfg.start)+float64(i.Start+i.Length)
+		p := c.g.steer.now.Load()
+		i.Target = (p.find(to).at(to) - p.find(from).at(from)) / seconds
 	}
 	for code, n := range b.status {
 		if n > 0 {
@@ -158,6 +164,11 @@ func (c *collector) emit(p *part) {
 	if len(c.line) >= maxIntervals {
 		c.line = halve(c.line)
 	}
+	c.merge(b)
+}
+
+// merge adds b to the total and gives it back to its worker.
+func (c *collector) merge(b *block) {
 	c.total.add(b)
 	b.reset()
 	select {

@@ -80,7 +80,7 @@ type TargetReport struct {
 type Window struct {
 	At          float64  `json:"at_seconds" doc:"its beginning, since the start"`
 	Seconds     float64  `json:"seconds" doc:"its length"`
-	Target      *float64 `json:"target_per_second" doc:"rate asked for at its end; null in a closed loop"`
+	Target      *float64 `json:"target_per_second" doc:"mean rate asked for; null in a closed loop"`
 	Offered     float64  `json:"offered_per_second" doc:"requests taken up"`
 	Throughput  float64  `json:"throughput_per_second" doc:"answers"`
 	P50         *float64 `json:"p50_seconds" doc:"median response time"`
