@@ -22,7 +22,7 @@ func (e *SyntaxError) Error() string {
 // maxRate is far above what one machine sends; beyond it, it is a slip.
 const maxRate = 1e9
 
-// ParseRate reads "5000", "50/s", "10/ms", "600/m" or "1/2s" as requests per
+// ParseRate reads "5000", "5k", "50/s", "10/ms", "600/m" or "1/2s" as requests per
 // second, and "max" as 0, which is a closed loop.
 func ParseRate(s string) (float64, error) {
 	refuse := func(at int, reason string) (float64, error) {
@@ -33,7 +33,11 @@ func ParseRate(s string) (float64, error) {
 		return 0, nil
 	}
 	number, unit, per := strings.Cut(text, "/")
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	digits, thousands := strings.CutSuffix(strings.TrimSpace(number), "k")
+	n, err := strconv.ParseFloat(digits, 64)
+	if thousands {
+		n *= 1000
+	}
 	switch {
 	case err != nil:
 		return refuse(0, fmt.Sprintf("%q is no number; write 5000, 50/s, 10/ms or max", number))

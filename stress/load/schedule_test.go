@@ -107,7 +107,7 @@ func TestAChangedRateKeepsWhatWasDue(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	for text, want := range map[string]float64{"5000": 5000, "50/s": 50, "10/ms": 10000, "600/m": 10, "1/2s": 0.5, " 7 ": 7, "max": 0, "1e3": 1000} {
+	for text, want := range map[string]float64{"5000": 5000, "50/s": 50, "10/ms": 10000, "600/m": 10, "1/2s": 0.5, " 7 ": 7, "max": 0, "1e3": 1000, "5k": 5000, "1.5k/m": 25} {
 		if got, err := ParseRate(text); err != nil || math.Abs(got-want) > 1e-9*want {
 			t.Errorf("rate %q is %v, %v; want %v", text, got, err, want)
 		}

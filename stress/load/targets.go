@@ -43,7 +43,7 @@ func ReadTargets(r io.Reader, base *url.URL, folder string) ([]Target, error) {
 			if x.Weight < 0 {
 				return nil, refuse("weight %d is negative", x.Weight)
 			}
-			u, err := base.Parse(x.URL)
+			u, err := targetURL(base, x.URL)
 			if err != nil {
 				return nil, refuse("%v", err)
 			}
@@ -65,10 +65,10 @@ func ReadTargets(r io.Reader, base *url.URL, folder string) ([]Target, error) {
 				continue
 			}
 			method, address, ok := strings.Cut(line, " ")
-			if !ok || !isToken(method) {
-				return nil, refuse("%q is no target; write METHOD URL", line)
+			if !ok || !isToken(method) || method != strings.ToUpper(method) {
+				return nil, refuse("%q is no target; write METHOD URL, as GET /pay", line)
 			}
-			u, err := base.Parse(strings.TrimSpace(address))
+			u, err := targetURL(base, strings.TrimSpace(address))
 			if err != nil {
 				return nil, refuse("%v", err)
 			}
@@ -83,4 +83,13 @@ func ReadTargets(r io.Reader, base *url.URL, folder string) ([]Target, error) {
 		return nil, fmt.Errorf("no target")
 	}
 	return out, nil
+}
+
+// targetURL reads the address of a target: with a scheme, or a path on the host
+// of base. "shop.example/pay" would be taken for a path by the rules of URLs.
+func targetURL(base *url.URL, address string) (*url.URL, error) {
+	if !strings.HasPrefix(address, "/") && !strings.Contains(address, "://") {
+		return nil, fmt.Errorf("%q is no URL; write http://HOST/PATH, or /PATH on %s", address, base.Host)
+	}
+	return base.Parse(address)
 }

@@ -24,7 +24,7 @@ func TestTargetsOfBothFormats(t *testing.T) {
 	if want := "GET /a http://h:1/a ;POST /b http://h:1/b {};sea http://h:1/c hi;"; b.String() != want || got[2].Weight != 3 || got[0].Header["X-A"][0] != "1" {
 		t.Errorf("got %s, want %s", b.String(), want)
 	}
-	for _, bad := range []string{"", "GET", "{", "GET /a\n@missing", `{"url":"/","weight":-1}`, "GET ://"} {
+	for _, bad := range []string{"", "GET", "{", "GET /a\n@missing", `{"url":"/","weight":-1}`, "GET ://", "GET nonsense", "foo /bar", "GET shop.example/pay", `{"url":"pay"}`, `{"method":"GET"}`} {
 		if _, err := ReadTargets(strings.NewReader(bad), mustURL(t, "http://h:1/"), dir); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
