@@ -362,6 +362,9 @@ func (g *gating) finish(s *cli.IO, out *cli.Output, allow bool) error {
 		}
 	}
 	d.Reason = strings.Join(parts, ", ")
+	if verdict == stress.GateUndecided {
+		d.Reason += map[bool]string{true: "; more documents on each side may decide", false: "; a longer test (-d) may decide"}[g.mode == "documents"]
+	}
 	if g.reason != "" {
 		d.Verdict, d.Reason = stress.GateRegression, g.reason
 	}
@@ -394,7 +397,7 @@ func gateTable(d *stress.GateDocument, warnings []string) *cli.Table {
 		}
 		interval := "unknown"
 		if m.Low != nil {
-			interval = fmt.Sprintf("%+.1f to %+.1f %%", 100**m.Low, 100**m.High)
+			interval = fmt.Sprintf("%+.1f to %s", 100**m.Low, upper(*m.High))
 		}
 		t.Row(m.Name, value(m.Base), value(m.New), fmt.Sprintf("%+.1f %%", 100*m.Effect), interval, m.Verdict)
 	}
@@ -403,4 +406,13 @@ func gateTable(d *stress.GateDocument, warnings []string) *cli.Table {
 	}
 	t.Note("verdict: %s: %s", d.Verdict, d.Reason)
 	return t
+}
+
+// upper writes the upper end of an interval; ten times more says no more than
+// that nothing is known.
+func upper(ratio float64) string {
+	if ratio > 10 {
+		return "above +1000 %"
+	}
+	return fmt.Sprintf("%+.1f %%", 100*ratio)
 }

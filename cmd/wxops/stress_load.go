@@ -71,7 +71,7 @@ func (f *loadFlags) add(cmd *cobra.Command) {
 // addSchedule adds the flags that say what is sent and when, unless a log does.
 func (f *loadFlags) addSchedule(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second, a `RATE` as 5000, 50/s, 10/ms, or max for a closed loop")
+	fl.StringVarP(&f.rate, "rate", "r", "max", "requests per second, a `RATE` as 5000, 5k, 50/s, 10/ms, or max for a closed loop")
 	fl.StringVar(&f.ramp, "ramp", "", "rate that grows, as `FROM:TO:TIME`, such as 0:5000:60s")
 	fl.StringVar(&f.stages, "stages", "", "rates one after the other, `TIME@RATE` as in 30s@50,1m@200 or 10s@0..50")
 	fl.StringVar(&f.arrivals, "arrivals", "constant", "how requests fall due at a rate: constant|poisson")
@@ -109,7 +109,9 @@ not what users would see.
 
 Exit codes: 0 sent, and every threshold is kept; 1 a threshold is missed, or
 with --find-max the objective at any rate; 3 nothing could be sent; 4 the
-generator itself was the limit. The document is printed in each case.`,
+generator itself was the limit. The document is printed in each case. csv
+is the time line, a row for each interval of --every; ndjson the same while it
+runs, then the document on one line.`,
 		Example: `  wxops stress load http://127.0.0.1:8080/ -r 5000 -d 30s
   wxops stress load http://127.0.0.1:8080/pay -r 200/s -d 1m -b @order.json \
       -H 'Content-Type: application/json' --threshold 'p99<200ms'
@@ -472,7 +474,12 @@ func printLoad(w io.Writer, out *cli.Output, warnings []string, d *load.Document
 	if err != nil {
 		return err
 	}
-	return out.Print(w, b, func() *cli.Table { return loadTable(d) })
+	return out.Print(w, b, func() *cli.Table {
+		if out.Format == "csv" {
+			return loadCSV(d)
+		}
+		return loadTable(d)
+	})
 }
 
 // tlsConfig is nil for the defaults.

@@ -165,7 +165,7 @@ func figures(all []reported) []chart.Figure {
 				if 2*i.Seconds < r.Load.Intervals[0].Seconds {
 					continue // the run ended in it: a few requests are no quantile
 				}
-				t.X, t.Y = append(t.X, i.At), append(t.Y, value(i.P99))
+				t.X, t.Y = append(t.X, i.At+i.Seconds/2), append(t.Y, value(i.P99))
 				y.X, y.Y = append(y.X, i.At), append(y.Y, i.Throughput)
 			}
 			if h, err := r.Load.Response.Histogram(); err == nil && h.TotalCount() > 0 {
@@ -416,8 +416,11 @@ func writeHDRPlot(w io.Writer, all []reported) error {
 func writePrometheus(w io.Writer, all []reported) error {
 	label := func(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) }
 	metric := func(name, kind, help string, lines func(emit func(labels string, v float64))) {
-		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-		lines(func(labels string, v float64) { fmt.Fprintf(w, "%s{%s} %g\n", name, labels, v) })
+		head := fmt.Sprintf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+		lines(func(labels string, v float64) {
+			fmt.Fprintf(w, "%s%s{%s} %g\n", head, name, labels, v)
+			head = "" // once, and not at all without a value
+		})
 	}
 	metric("wxops_load_response_seconds", "gauge", "Response time by quantile.", func(emit func(string, float64)) {
 		for _, r := range all {
