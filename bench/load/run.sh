@@ -6,6 +6,7 @@
 # (requests answered) / (user + system time of the client) counts: wall time says
 # little on a shared machine. Peers are skipped where they are not installed:
 #   apt-get install wrk nghttp2-client
+#   go install github.com/bojand/ghz/cmd/ghz@latest   (outside of this module)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 dir=$(mktemp -d)
@@ -14,8 +15,10 @@ go build -o "$dir/wxops" ./cmd/wxops
 go build -o "$dir/server" ./bench/load/server
 taskset -c 0 "$dir/server" >"$dir/addr" &
 server=$!
-until [ -s "$dir/addr" ]; do :; done
-url=http://$(cat "$dir/addr")/
+until [ "$(wc -l <"$dir/addr")" = 2 ]; do sleep 0.02; done
+url=http://$(sed -n 1p "$dir/addr")/
+calls=$(sed -n 2p "$dir/addr")
+method=grpc.health.v1.Health/Check
 seconds=${SECONDS_EACH:-3}
 
 # row NAME PATTERN command...: PATTERN is an expression whose group is the number
@@ -35,6 +38,8 @@ for _ in $(seq "${RUNS:-3}"); do
 	row wrk-http1 '.* ([0-9]+) requests in .*' wrk -t1 -c64 -d"${seconds}s" "$url"
 	row wxops-h2c '.*"requests": ([0-9]+),.*' "$dir/wxops" stress load "$url" --http2 -c 4 --streams 32 -d "${seconds}s" -o json
 	row h2load-h2c '.*requests: ([0-9]+) total.*' h2load -t1 -c4 -m32 -D "$seconds" "$url"
+	row wxops-grpc '.*"requests": ([0-9]+),.*' "$dir/wxops" stress load "grpc://$calls/$method" -b '{}' -c 4 --streams 32 -d "${seconds}s" -o json
+	row ghz-grpc ' *Count:[^0-9]*([0-9]+).*' ghz --insecure --call "$method" -d '{}' -c 128 --connections 4 -z "${seconds}s" "$calls"
 done
 sort "$dir/rows" | awk '{v[$1] = v[$1] " " $2} END {for (k in v) {n = split(v[k], x, " "); asort(x); print k, x[int((n + 1) / 2)]}}' 2>/dev/null ||
 	sort -k1,1 -k2,2n "$dir/rows"
