@@ -109,16 +109,26 @@ func TestKedaTriggersAreThePlan(t *testing.T) {
 			t.Errorf("object %+v", o)
 		}
 		names[o.Metadata.Name] = true
+		type span struct {
+			start, end time.Time
+			replicas   int
+		}
+		var spans []span
+		for _, trigger := range o.Spec.Triggers {
+			m := trigger.Metadata
+			s := span{start: cronTime(t, m["start"].Value, p.Start.Year()), end: cronTime(t, m["end"].Value, p.Start.Year())}
+			var err error
+			if s.replicas, err = strconv.Atoi(m["desiredReplicas"].Value); err != nil ||
+				m["desiredReplicas"].Tag != "!!str" || m["timezone"].Value != "UTC" || s.start.Equal(s.end) || trigger.Type != "cron" {
+				t.Fatalf("trigger %+v", trigger)
+			}
+			spans = append(spans, s)
+		}
 		for at := p.Start; at.Before(p.End); at = at.Add(time.Minute) {
 			replicas := 0
-			for _, trigger := range o.Spec.Triggers {
-				m := trigger.Metadata
-				start, end := cronTime(t, m["start"].Value, p.Start.Year()), cronTime(t, m["end"].Value, p.Start.Year())
-				if m["desiredReplicas"].Tag != "!!str" || m["timezone"].Value != "UTC" || start.Equal(end) || trigger.Type != "cron" {
-					t.Fatalf("trigger %+v", trigger)
-				}
-				if n, err := strconv.Atoi(m["desiredReplicas"].Value); err == nil && !at.Before(start) && at.Before(end) {
-					replicas = max(replicas, n)
+			for _, s := range spans {
+				if !at.Before(s.start) && at.Before(s.end) {
+					replicas = max(replicas, s.replicas)
 				}
 			}
 			if replicas = min(max(replicas, o.Spec.MinReplicaCount), o.Spec.MaxReplicaCount); replicas != p.InstancesAt(at) {
