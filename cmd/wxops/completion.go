@@ -28,11 +28,7 @@ func newCompletion(s *cli.IO) *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(s.Out)
 			}
-			e := cli.Usagef("shell %q is not one of bash, zsh, fish, powershell", args[0])
-			if near := cli.Closest(args[0], shells, 1); len(near) > 0 {
-				return e.WithHint("wxops completion %s", near[0])
-			}
-			return e.WithHint("wxops completion bash")
+			return cli.OneOf("wxops completion", args[0], shells)
 		},
 	}
 }

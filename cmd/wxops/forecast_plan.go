@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -173,8 +172,10 @@ step that takes it back. --to writes it for the system that carries it out.`,
 			if err := out.Check(); err != nil {
 				return err
 			}
-			if to != "" && !slices.Contains(forecast.Exports, to) {
-				return cli.Usagef("--to %q is not one of %s", to, strings.Join(forecast.Exports, ", ")).WithHint("--to keda")
+			if to != "" {
+				if err := cli.OneOf("--to", to, forecast.Exports); err != nil {
+					return err
+				}
 			}
 			o, inputs, err := plan.complete(s)
 			if err != nil {
@@ -213,6 +214,7 @@ step that takes it back. --to writes it for the system that carries it out.`,
 	plan.addFlags(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
 	cmd.Flags().StringVar(&to, "to", "", "write it as `FORMAT` "+strings.Join(forecast.Exports, "|")+" instead")
+	cli.Complete(cmd, "to", forecast.Exports)
 	return cmd
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,7 +25,10 @@ import (
 var kindLint = doc.Kind{Name: "lint", Version: 1, Title: "Findings about a configuration tree", Data: lint.Report{}}
 
 // lintFormats are the outputs of lint-config; the first is the default.
-var lintFormats = []string{"text", "json", "jsonl", "sarif", "junit", "github", "gitlab"}
+var (
+	lintFormats    = []string{"text", "json", "jsonl", "sarif", "junit", "github", "gitlab"}
+	lintSeverities = []string{string(lint.Error), string(lint.Warning), string(lint.Info)}
+)
 
 // lintFlags are the flags of lint-config as given.
 type lintFlags struct {
@@ -86,8 +88,20 @@ was compared; 3 something could not be read (findings are still printed).`,
 	fl.BoolVar(&f.watching, "watch", false, "lint again whenever the tree changes, until interrupted")
 	fl.BoolVar(&f.initConfig, "init", false, "write "+lint.ConfigName+" with every setting and its default")
 	fl.BoolVar(&f.printConfig, "print-config", false, "print the settings that hold and where they come from")
+	cli.Complete(cmd, "output", lintFormats)
+	cli.Complete(cmd, "fail-on", lintSeverities)
+	cli.Complete(cmd, "explain", ruleNames())
 	cmd.AddCommand(newLintManifest(s), newLintMigrate(s))
 	return cmd
+}
+
+// ruleNames lists the rules as the shell offers them: the id and what it is about.
+func ruleNames() []string {
+	var out []string
+	for _, r := range lint.Rules() {
+		out = append(out, r.ID+"\t"+r.Name)
+	}
+	return out
 }
 
 // addSourceFlags adds what lint-config and migrate have in common.
@@ -104,6 +118,8 @@ func (f *lintFlags) addSourceFlags(cmd *cobra.Command) {
 	fl.StringVar(&f.cache, "cache", "", "`DIR` of the cache, or off (default the user's cache directory)")
 	fl.StringArrayVar(&f.git, "git", nil, "read this git `REVISION` instead of files; several, or A..B, are compared as environments; repeatable")
 	fl.StringVar(&f.manifests, "manifests", "", "`DIR` of manifests of hosts, or - for standard input")
+	cli.Complete(cmd, "rules", ruleNames())
+	cli.Complete(cmd, "skip", ruleNames())
 }
 
 func initConfig(s *cli.IO, path string) error {
@@ -204,10 +220,7 @@ func (f *lintFlags) settings(path string) (lint.Options, lint.Config, error) {
 	if f.failOn == "" {
 		f.failOn = string(lint.Error)
 	}
-	if !slices.Contains([]string{"error", "warning", "info"}, f.failOn) {
-		return o, c, cli.Usagef("--fail-on %q is not one of error, warning, info", f.failOn).WithHint("--fail-on error")
-	}
-	return o, c, nil
+	return o, c, cli.OneOf("--fail-on", f.failOn, lintSeverities)
 }
 
 // configStart is the directory where the search for the configuration begins.
@@ -343,12 +356,8 @@ func parseSinks(list []string) ([]sink, error) {
 	stdout := 0
 	for _, v := range list {
 		format, file, hasFile := strings.Cut(v, "=")
-		if !slices.Contains(lintFormats, format) {
-			e := cli.Usagef("-o %q is not one of %s", format, strings.Join(lintFormats, ", "))
-			if near := cli.Closest(format, lintFormats, 1); len(near) > 0 {
-				return nil, e.WithHint("-o %s", near[0])
-			}
-			return nil, e.WithHint("-o text")
+		if err := cli.OneOf("-o", format, lintFormats); err != nil {
+			return nil, err
 		}
 		if hasFile && file == "" {
 			return nil, cli.Usagef("-o %s names no file", v).WithHint("-o %s=report", format)

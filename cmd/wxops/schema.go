@@ -39,13 +39,18 @@ func kinds() []doc.Kind {
 }
 
 func newSchema(s *cli.IO) *cobra.Command {
+	var known []string
+	for _, k := range kinds() {
+		known = append(known, k.Name)
+	}
 	return &cobra.Command{
 		Use:   "schema [KIND]",
 		Short: "Print the JSON Schema of a document, or list the kinds",
 		Example: `  wxops schema
   wxops schema curve
   wxops schema curve > curve.schema.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: known,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				t := cli.NewTable("KIND", "SCHEMA", "WHAT")
@@ -54,19 +59,13 @@ func newSchema(s *cli.IO) *cobra.Command {
 				}
 				return t.Write(s.Out)
 			}
-			var names []string
 			for _, k := range kinds() {
 				if k.Name == args[0] || k.Schema() == args[0] {
 					_, err := s.Out.Write(doc.JSONSchema(k))
 					return err
 				}
-				names = append(names, k.Name)
 			}
-			e := cli.Usagef("no document kind %q", args[0])
-			if near := cli.Closest(args[0], names, 1); len(near) > 0 {
-				return e.WithHint("wxops schema %s", near[0])
-			}
-			return e.WithHint("wxops schema")
+			return cli.OneOf("wxops schema", args[0], known)
 		},
 	}
 }

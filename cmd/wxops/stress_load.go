@@ -23,6 +23,8 @@ import (
 // kindLoad is written by stress load and stress replay.
 var kindLoad = doc.Kind{Name: "load", Version: 1, Title: "Result of one load test", Data: load.Document{}}
 
+var loadArrivals = []string{"constant", "poisson"}
+
 // loadFlags are the flags that every command that sends requests shares.
 type loadFlags struct {
 	rate, ramp, stages, arrivals string
@@ -75,6 +77,7 @@ func (f *loadFlags) addSchedule(cmd *cobra.Command) {
 	fl.StringVar(&f.ramp, "ramp", "", "rate that grows, as `FROM:TO:TIME`, such as 0:5000:60s")
 	fl.StringVar(&f.stages, "stages", "", "rates one after the other, `TIME@RATE` as in 30s@50,1m@200 or 10s@0..50")
 	fl.StringVar(&f.arrivals, "arrivals", "constant", "how requests fall due at a rate: constant|poisson")
+	cli.Complete(cmd, "arrivals", loadArrivals)
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of random arrivals")
 	fl.Int64VarP(&f.requests, "requests", "n", 0, "end after so many requests")
 	cli.Duration(fl, &f.warmup, "warmup", "", 0, "time before the start that is not counted")
@@ -266,13 +269,10 @@ func (f *loadFlags) schedule(o *load.Options) error {
 		}
 		o.Duration = d
 	}
-	switch f.arrivals {
-	case "constant":
-	case "poisson":
-		o.Poisson = true
-	default:
-		return cli.Usagef("--arrivals %q is not one of constant, poisson", f.arrivals)
+	if err := cli.OneOf("--arrivals", f.arrivals, loadArrivals); err != nil {
+		return err
 	}
+	o.Poisson = f.arrivals == "poisson"
 	if f.ramp != "" && f.stages != "" {
 		return cli.Usagef("--ramp and --stages exclude each other")
 	}

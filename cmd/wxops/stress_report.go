@@ -32,6 +32,8 @@ type reported struct {
 	Gate    *stress.GateDocument
 }
 
+var reportForms = []string{"html", "markdown", "junit", "hdrplot", "prometheus"}
+
 // reportWriters write a report in each of its forms.
 var reportWriters = map[string]func(io.Writer, []reported) error{
 	"html": writeHTML, "markdown": writeMarkdown, "junit": writeJUnit, "hdrplot": writeHDRPlot, "prometheus": writePrometheus,
@@ -51,10 +53,10 @@ that of one run: tools that plot several read a file for each.`,
   wxops stress report run.json --to junit > TEST-load.xml`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			write, ok := reportWriters[form]
-			if !ok {
-				return cli.Usagef("--to %q is not one of html, markdown, junit, hdrplot, prometheus", form).WithHint("--to html")
+			if err := cli.OneOf("--to", form, reportForms); err != nil {
+				return err
 			}
+			write := reportWriters[form]
 			var all []reported
 			for _, name := range args {
 				r, err := readReported(s, name)
@@ -81,7 +83,8 @@ that of one run: tools that plot several read a file for each.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&form, "to", "html", "write it as `FORMAT` html|markdown|junit|hdrplot|prometheus")
+	cmd.Flags().StringVar(&form, "to", "html", "write it as `FORMAT` "+strings.Join(reportForms, "|"))
+	cli.Complete(cmd, "to", reportForms)
 	cmd.Flags().StringVar(&file, "out", "", "write to this `FILE` instead of standard output")
 	return cmd
 }

@@ -43,15 +43,15 @@ sent anywhere. Equal arguments give equal results.
 			if err := out.Check(); err != nil {
 				return err
 			}
-			var names []string
-			for _, sc := range stress.Scenarios() {
-				names = append(names, sc.Name)
+			for _, name := range scenarios {
+				if err := cli.OneOf("--scenario", name, scenarioNames()); err != nil {
+					return err
+				}
 			}
-			if err := knownNames("--scenario", scenarios, names); err != nil {
-				return err
-			}
-			if err := knownNames("--method", methods, stress.Methods()); err != nil {
-				return err
+			for _, name := range methods {
+				if err := cli.OneOf("--method", name, stress.Methods()); err != nil {
+					return err
+				}
 			}
 			if seeds < 1 || seeds > 10000 {
 				return cli.Usagef("--seeds %d is outside [1, 10000]", seeds).WithHint("--seeds 20")
@@ -72,23 +72,18 @@ sent anywhere. Equal arguments give equal results.
 	f.StringSliceVar(&methods, "method", nil, "`NAMES` of methods: "+strings.Join(stress.Methods(), ",")+" (default all)")
 	f.IntVar(&seeds, "seeds", 20, "runs per row")
 	f.BoolVar(&quick, "quick", false, "a selection that takes less than half a minute")
+	cli.Complete(cmd, "scenario", scenarioNames())
+	cli.Complete(cmd, "method", stress.Methods())
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
 	return cmd
 }
 
-// knownNames refuses a name that is not in the list.
-func knownNames(flag string, given, known []string) error {
-	for _, name := range given {
-		if slices.Contains(known, name) {
-			continue
-		}
-		e := cli.Usagef("%s %q is not one of %s", flag, name, strings.Join(known, ", "))
-		if near := cli.Closest(name, known, 1); len(near) > 0 {
-			return e.WithHint("%s %s", flag, near[0])
-		}
-		return e.WithHint("%s %s", flag, known[0])
+func scenarioNames() []string {
+	var names []string
+	for _, sc := range stress.Scenarios() {
+		names = append(names, sc.Name)
 	}
-	return nil
+	return names
 }
 
 func runSimulate(ctx context.Context, s *cli.IO, out *cli.Output, o stress.SimulateOptions, quick bool) error {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -30,6 +29,7 @@ type Output struct {
 func (o *Output) AddFlag(cmd *cobra.Command, formats ...string) {
 	o.known = formats
 	cmd.Flags().StringVarP(&o.Format, "output", "o", formats[0], "result as `FORMAT` "+strings.Join(formats, "|"))
+	Complete(cmd, "output", formats)
 }
 
 // AddFileFlag adds --out to cmd: the document goes to a file as well, whatever is
@@ -40,14 +40,7 @@ func (o *Output) AddFileFlag(cmd *cobra.Command) {
 
 // Check refuses a format that the command does not know. Call it before work starts.
 func (o *Output) Check() error {
-	if slices.Contains(o.known, o.Format) {
-		return nil
-	}
-	e := Usagef("-o %q is not one of %s", o.Format, strings.Join(o.known, ", "))
-	if near := Closest(o.Format, o.known, 1); len(near) > 0 {
-		return e.WithHint("-o %s", near[0])
-	}
-	return e.WithHint("-o %s", o.known[0])
+	return OneOf("-o", o.Format, o.known)
 }
 
 // Save writes document to the file of --out, if one was given.
