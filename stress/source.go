@@ -43,8 +43,9 @@ type Reading struct {
 	Inside bool
 
 	// Excess is the backlog as it is inferred from outside, in requests; NaN
-	// or 0 if it is not. It is used while no source measures Inside: it is
-	// noisier than a measured backlog, and would often be the higher one.
+	// if it is not. That of the first source that infers one is used, while no
+	// source measures Inside: it is noisier than a measured backlog, and would
+	// often be the higher one.
 	Excess float64
 }
 
@@ -155,13 +156,16 @@ func (m *Meter) Window(ctx context.Context) (Sample, []SignalState, error) {
 		}
 		out.take(in)
 		inside = inside || m.last[i].Inside
-		if inferred < 0 && m.last[i].Excess > 0 {
+		if inferred < 0 && m.last[i].Excess >= 0 {
 			inferred = i
 		}
 	}
 	out.Inferred = !inside
 	if inferred >= 0 && !inside && !(out.Backlog >= m.last[inferred].Excess) {
-		out.Backlog, fired = m.last[inferred].Excess, inferred
+		out.Backlog = m.last[inferred].Excess
+		if out.Backlog > 0 {
+			fired = inferred
+		}
 	}
 	if out.End == 0 {
 		out.End = now.Sub(m.start)

@@ -31,7 +31,7 @@ func (s *scripted) Read(context.Context) (Reading, error) {
 }
 
 func reading(at time.Time, change func(*Reading)) Reading {
-	r := Reading{At: at, Sample: Unmeasured()}
+	r := Reading{At: at, Sample: Unmeasured(), Excess: math.NaN()}
 	r.Sample.Window = time.Second
 	change(&r)
 	return r
@@ -80,6 +80,17 @@ func TestMeterUsesInferredBacklogOnlyWithoutAMeasuredOne(t *testing.T) {
 		if err != nil || s.Backlog != want || !states[fired].Fired {
 			t.Errorf("inside %v: backlog %g, states %+v, %v; want %g from source %d", inside, s.Backlog, states, err, want, fired)
 		}
+	}
+}
+
+// A source that sees nobody wait knows more than a noisier one behind it.
+func TestMeterUsesTheExcessOfTheFirstSourceThatInfersOne(t *testing.T) {
+	at := time.Unix(100, 0)
+	sockets := &scripted{name: "sockets", readings: []Reading{reading(at, func(r *Reading) { r.Excess = 0 })}}
+	registry := &scripted{name: "registry", readings: []Reading{reading(at, func(r *Reading) { r.Excess = 9 })}}
+	s, states, err := NewMeter(at, time.Second, func() time.Time { return at }, sockets, registry).Window(t.Context())
+	if err != nil || s.Backlog != 0 || states[0].Fired || states[1].Fired {
+		t.Errorf("backlog %g, states %+v, %v; want 0 and none fired", s.Backlog, states, err)
 	}
 }
 

@@ -42,6 +42,7 @@ var breadths = []breadth{
 	{workers: 8, service: 16 * time.Millisecond, cv: 1, weights: []int{10, 30, 30, 30, 30}, start: 0.1, maxShare: 1},
 	{workers: 6, service: 12 * time.Millisecond, cv: 1, weights: []int{100, 100, 100}, start: 0.5, maxconn: 10, saturates: true},
 	{workers: 8, service: 20 * time.Millisecond, cv: 1, weights: []int{100, 100, 100}, start: 0.6, balance: "leastconn"},
+	{workers: 8, service: 20 * time.Millisecond, cv: 1, weights: []int{100, 100, 100}, start: 0.55},
 }
 
 // serviceOf returns the service and the true capacity of its first instance.
@@ -144,11 +145,14 @@ func (b breadth) check(t *testing.T, service demo.Service, truth float64) {
 	before, begin := s.weights(t), time.Now()
 	pauses := watchPauses()
 	c, code := s.run(t, cmd)
-	took, pause := time.Since(begin), pauses()
+	ended, pause := time.Now(), pauses()
+	took := ended.Sub(begin)
 	if after := s.weights(t); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("weights %v before, %v after", before, after)
 	}
-	tally, err := s.instances[0].Tally(begin, time.Now(), service.Bound)
+	// Harm is said from the first weight change on. It ended half a second before.
+	first := ended.Add(-time.Duration((c.Test.Seconds + 0.5) * 1e9))
+	tally, err := s.instances[0].Tally(first, ended, service.Bound)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +162,7 @@ func (b breadth) check(t *testing.T, service demo.Service, truth float64) {
 	}
 	peers := 0.0
 	for _, peer := range s.instances[1:] {
-		if p, err := peer.Tally(begin, time.Now(), service.Bound); err == nil {
+		if p, err := peer.Tally(first, ended, service.Bound); err == nil {
 			peers = max(peers, p.Ratio())
 		}
 	}

@@ -313,7 +313,9 @@ func (p *probes) openSet(ctx context.Context, to *[]stress.Source, registry nami
 	})
 	switch {
 	case err == nil:
-		*to = append(*to, r)
+		// Sockets tell response times of every request, a balancer a sliding mean:
+		// its statistics come last.
+		defer func() { *to = append(*to, r) }()
 		requests = r.Requests
 	case errors.Is(err, naming.ErrNoStats):
 		p.notes = append(p.notes, "registry: it has no statistics")

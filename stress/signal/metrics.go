@@ -134,7 +134,7 @@ func (m *Metrics) Read(ctx context.Context) (stress.Reading, error) {
 		return stress.Reading{}, err
 	}
 	now := m.collect(families)
-	r := stress.Reading{At: at, Sample: plausible(m.sample(now, at)), Inside: m.names.wait+m.names.backlog != ""}
+	r := stress.Reading{At: at, Sample: plausible(m.sample(now, at)), Inside: m.names.wait+m.names.backlog != "", Excess: math.NaN()}
 	m.before, m.at = now, at
 	m.traffic = m.traffic || r.Sample.Offered > 0
 	return r, nil

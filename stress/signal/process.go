@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"time"
@@ -100,7 +101,7 @@ func (p *Process) Read(ctx context.Context) (stress.Reading, error) {
 		}
 	}
 	p.at, p.cpu, p.delayed = at, cpu, delayed
-	return stress.Reading{At: at, Sample: plausible(s)}, nil
+	return stress.Reading{At: at, Sample: plausible(s), Excess: math.NaN()}, nil
 }
 
 func (p *Process) window(s *stress.Sample, cpu map[int]float64, delayed map[int]map[int]float64, seconds float64) {

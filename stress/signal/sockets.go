@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -58,12 +56,12 @@ type Sockets struct {
 
 	mu       sync.Mutex
 	err      error     // of the latest look
+	start    time.Time // of the first look
 	looked   time.Time // the latest look
-	seconds  float64   // between looks since the last Read
 	waiting  mean
 	busy     mean
-	ages     map[int]float64 // requests under way by age class, times seconds
-	arrivals float64         // segments with data so far
+	answers  answers
+	arrivals float64 // segments with data so far
 	conns    map[uint64]conn
 	primed   bool // conns is set
 
@@ -96,13 +94,6 @@ type socket struct {
 	segmentsOut int64
 }
 
-// A conn is what is remembered of a connection between two looks.
-type conn struct {
-	segmentsIn int64
-	balance    int64 // segments in less segments out when it owed nothing
-	known      bool  // balance has been seen
-}
-
 // minEvery bounds the share of a core that looking at sockets may take
 // together with pace: a look takes some 50 us on a small host and 2 ms where
 // the kernel's table has half a million rows.
@@ -122,7 +113,7 @@ func OpenSockets(ctx context.Context, o SocketsOptions) (*Sockets, error) {
 		return nil, fmt.Errorf("sockets of %s: %w", o.Address, err)
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Sockets{o: o, table: table, stop: cancel, done: make(chan struct{}), ages: map[int]float64{}, conns: map[uint64]conn{}}
+	s := &Sockets{o: o, table: table, stop: cancel, done: make(chan struct{}), answers: newAnswers(), conns: map[uint64]conn{}, start: o.Now()}
 	s.look()
 	if s.err != nil {
 		cancel()
@@ -180,9 +171,11 @@ func (s *Sockets) look() time.Duration {
 	weight := minEvery.Seconds()
 	if s.primed {
 		weight = begun.Sub(s.looked).Seconds()
+		s.answers.looks++
+		s.answers.gaps += weight
 	}
 	s.looked = begun
-	s.seconds += weight
+	at := begun.Sub(s.start).Seconds()
 	var waiting, busy float64
 	for _, l := range listening {
 		waiting += float64(l.queued)
@@ -198,16 +191,21 @@ func (s *Sockets) look() time.Duration {
 				c.balance, c.known = 0, true // a new connection owes nothing before its first segment
 			}
 			s.arrivals += float64(max(0, e.segmentsIn-c.segmentsIn))
-			if c.owes(e) {
+			if s.answers.look(&c, e, at) {
 				busy++
-				s.ages[ageClass(float64(e.received)/1e3)] += weight
 			}
-			c.segmentsIn = e.segmentsIn
 		}
 		next[e.id] = c
 	}
-	if !s.primed {
-		s.primed, s.arrivals = true, 0 // what came before we looked
+	for id, c := range s.conns {
+		if _, still := next[id]; !still && c.owed {
+			s.answers.end(&c, at) // it was closed
+		}
+	}
+	s.answers.owed = busy
+	if !s.primed { // what came before we looked
+		s.primed, s.arrivals = true, 0
+		s.answers.forget()
 	}
 	s.conns = next
 	if s.o.Instant {
@@ -218,38 +216,6 @@ func (s *Sockets) look() time.Duration {
 	s.busy.add(busy, weight)
 	return s.o.Now().Sub(begun)
 }
-
-// owes reports whether a request has come on e that is not answered yet, and
-// learns from the cases that are clear. The kernel's clock ticks every 1 to 10
-// ms; if the last request and the last response have the same tick, the
-// segments decide: one more has come than when nothing was owed.
-func (c *conn) owes(e socket) bool {
-	balance := e.segmentsIn - e.segmentsOut
-	switch {
-	case e.segmentsIn == 0:
-		return false
-	case e.received < e.sent || e.segmentsOut == 0:
-		return true
-	case e.received > e.sent:
-		c.balance, c.known = balance, true
-		return false
-	}
-	return c.known && balance == c.balance+1
-}
-
-// Ages of requests are counted in classes of equal ratio: class i ends at
-// ageBound(i). Narrower classes would hold less than one request a window in
-// the tail, wider ones would blur a tail that falls by half within a class.
-const ageRatio = 1.12
-
-func ageClass(seconds float64) int {
-	return max(0, int(math.Ceil(math.Log(max(seconds, 1e-9)/firstAge)/math.Log(ageRatio))))
-}
-
-// firstAge ends class 0: below it the tick of the kernel's clock is all there is.
-const firstAge = 0.004
-
-func ageBound(class int) float64 { return firstAge * math.Pow(ageRatio, float64(class)) }
 
 // Read implements stress.Source.
 func (s *Sockets) Read(context.Context) (stress.Reading, error) {
@@ -282,66 +248,29 @@ func (s *Sockets) Read(context.Context) (stress.Reading, error) {
 		}
 	}
 	s.begun, s.at, s.before = true, at, requests
-	s.seconds = 0
-	clear(s.ages)
+	s.answers.forget()
 	return stress.Reading{At: at, Sample: plausible(sample), Excess: excess}, nil
 }
 
 // window fills in what follows from the requests of the window, and returns
 // the excess of requests under way.
 func (s *Sockets) window(sample *stress.Sample, arrived float64, timed bool) float64 {
-	sample.Offered = arrived / sample.Window.Seconds()
+	offered := arrived / sample.Window.Seconds()
+	if s.o.Requests == nil { // else somebody else knows it better
+		sample.Offered = offered
+	}
 	if !timed {
 		return math.NaN()
 	}
-	sample.Mean = sample.InFlight / sample.Offered // Little's law
-	excess := s.excess.of(sample.InFlight, sample.Offered, sample.Mean, arrived)
-	if s.o.Every == 0 {
-		return excess
-	}
-	h := survival(s.ages, s.seconds, sample.Offered, arrived)
-	if h.total() > 0 {
-		sample.Buckets = h
-		sample.P50, sample.P99 = h.quantile(0.5), h.quantile(0.99)
-		if s.o.Bound > 0 {
-			sample.SlowRatio = h.above(s.o.Bound)
+	sample.Mean = sample.InFlight / offered // Little's law
+	if s.o.Every > 0 {
+		if h, mean := s.answers.histogram(arrived, s.o.Bound); h.total() > 0 {
+			sample.Mean, sample.Buckets = mean, h
+			sample.P50, sample.P99 = h.quantile(0.5), h.quantile(0.99)
+			if s.o.Bound > 0 {
+				sample.SlowRatio = h.above(s.o.Bound)
+			}
 		}
 	}
-	return excess
-}
-
-// survival turns ages of requests under way into a histogram of response
-// times. At any instant the expected number of requests whose age lies in
-// [a, b) is the rate of arrivals times the integral over [a, b) of the share
-// of requests that take longer than that age: so the mean count of a class
-// over rate and width is that share, which must not grow with age (neighbours
-// that do are pooled: isotonic regression, Barlow and others 1972). ages are
-// counts times the seconds they stand for.
-func survival(ages map[int]float64, seconds, rate, arrived float64) histogram {
-	if len(ages) == 0 || seconds <= 0 {
-		return nil
-	}
-	last := slices.Max(slices.Collect(maps.Keys(ages)))
-	type pool struct{ share, width, from, to float64 }
-	pools := []pool{{1, math.Inf(1), 0, 0}} // every request takes longer than 0
-	low := 0.0
-	for i := 0; i <= last; i++ {
-		high := ageBound(i)
-		p := pool{ages[i] / (seconds * rate * (high - low)), high - low, low, high}
-		for len(pools) > 1 && pools[len(pools)-1].share < p.share {
-			q := pools[len(pools)-1]
-			pools = pools[:len(pools)-1]
-			p = pool{(q.share*q.width + p.share*p.width) / (q.width + p.width), q.width + p.width, q.from, p.to}
-		}
-		p.share = min(1, p.share)
-		pools = append(pools, p)
-		low = high
-	}
-	// The share of a pool is that at its middle; between two middles it falls.
-	h := histogram{}
-	for i := 1; i < len(pools); i++ {
-		h = append(h, stress.Bucket{Bound: (pools[i].from + pools[i].to) / 2, Count: arrived * (pools[i-1].share - pools[i].share)})
-	}
-	h = append(h, stress.Bucket{Bound: ageBound(last + 1), Count: arrived * pools[len(pools)-1].share}, stress.Bucket{Bound: math.Inf(1)})
-	return h
+	return s.excess.of(sample.InFlight, offered, sample.Mean, arrived)
 }

@@ -1,37 +1,9 @@
 package signal
 
 import (
-	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
 )
-
-// Oracle: the law of the response times themselves. Requests are laid on a
-// line of time, and their ages are read off at regular looks.
-func TestSurvivalRecoversResponseTimesFromAges(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	const rate, seconds, every, mean = 300.0, 300.0, 0.02, 0.025
-	ages := map[int]float64{}
-	n := 0.0
-	for at := 0.0; at < seconds; at += rng.ExpFloat64() / rate {
-		n++
-		response := rng.ExpFloat64() * mean
-		for look := math.Ceil(at/every) * every; look < at+response; look += every {
-			ages[ageClass(look-at)] += every
-		}
-	}
-	h := survival(ages, seconds, rate, n)
-	for _, q := range []float64{0.5, 0.9, 0.99} {
-		want := -mean * math.Log(1-q)
-		if got := h.quantile(q); math.Abs(got/want-1) > 0.08 {
-			t.Errorf("quantile %g: %.2f ms, want %.2f within 8 %%", q, 1e3*got, 1e3*want)
-		}
-	}
-	if got := h.above(0.1); math.Abs(got/math.Exp(-4)-1) > 0.1 {
-		t.Errorf("above 100 ms: %.4f, want %.4f within 10 %%", got, math.Exp(-4))
-	}
-}
 
 // Oracle: a hand calculation per row.
 func TestSocketOwesAnAnswer(t *testing.T) {
