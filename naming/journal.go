@@ -2,6 +2,7 @@ package naming
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,6 +31,7 @@ type journal struct {
 	Started    time.Time       `json:"started"`
 	TTLSeconds float64         `json:"ttl_seconds"`
 	RunLog     string          `json:"run_log"`
+	Process    string          `json:"process,omitempty"` // of the registry, if it is a Restarter
 	Weights    []journalWeight `json:"weights"`
 
 	path string
@@ -37,11 +39,38 @@ type journal struct {
 
 // A journalWeight is one instance in a journal. Ours holds every value that we
 // may have written and that may be in force; what is neither among them nor
-// Base was set by somebody else.
+// Base was set by somebody else. So was a value that we wrote over long ago
+// (Earlier), unless the registry has restarted since and may have loaded it.
 type journalWeight struct {
 	Instance string   `json:"instance"`
 	Base     Weight   `json:"base"`
 	Ours     []Weight `json:"ours"`
+	Earlier  []Weight `json:"earlier,omitempty"`
+}
+
+// replaced returns w with other values that may be in force.
+func (w journalWeight) replaced(ours []Weight) journalWeight {
+	var earlier []Weight
+	for _, v := range slices.Concat(w.Earlier, w.Ours) {
+		if v != w.Base && !slices.Contains(ours, v) && !slices.Contains(earlier, v) {
+			earlier = append(earlier, v)
+		}
+	}
+	w.Ours, w.Earlier = ours, earlier
+	return w
+}
+
+// restarted reports whether the process of the registry is another one than at
+// the beginning. A process in a container may have the same number again; then
+// it has run for less time than the change has lasted.
+func (j *journal) restarted(ctx context.Context, reg Registry) (bool, error) {
+	r, ok := reg.(Restarter)
+	if !ok || j.Process == "" {
+		return false, nil
+	}
+	id, uptime, err := r.Process(ctx)
+	const whole = 2 * time.Second // both times are whole seconds
+	return err == nil && (id != j.Process || uptime+whole < time.Since(j.Started)), err
 }
 
 // stateKey names the files of a service of a registry.
@@ -115,7 +144,7 @@ func parseJournal(b []byte) (*journal, error) {
 			return nil, fmt.Errorf("instance %q is empty or there twice", w.Instance)
 		}
 		seen[w.Instance] = true
-		if w.Base < 0 || slices.ContainsFunc(w.Ours, func(v Weight) bool { return v < 0 }) {
+		if w.Base < 0 || slices.ContainsFunc(slices.Concat(w.Ours, w.Earlier), func(v Weight) bool { return v < 0 }) {
 			return nil, fmt.Errorf("instance %q has a weight below 0", w.Instance)
 		}
 	}

@@ -162,6 +162,14 @@ type Balancer interface {
 	Balance(ctx context.Context, service string) (string, error)
 }
 
+// A Restarter is a registry whose process may start anew with weights older than
+// those written last, as a load balancer does that loads a saved state.
+type Restarter interface {
+	// Process returns what tells the running process from others, and for how
+	// long it has run, to the second.
+	Process(ctx context.Context) (id string, uptime time.Duration, err error)
+}
+
 // An Opener opens the registry at a canonical address.
 type Opener func(ctx context.Context, address string) (Registry, error)
 

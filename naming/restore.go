@@ -50,7 +50,9 @@ func pauseAfter(gone time.Duration) time.Duration {
 
 // restore brings every weight of j back to its base, and tries again until ctx
 // ends while the registry cannot be reached. A weight that is neither the base
-// nor one of ours is left alone, as is an instance that is no longer listed.
+// nor one of ours is left alone, as is an instance that is no longer listed. One
+// that we had written over is ours again if the registry has restarted: it came
+// with a saved state.
 // It returns nil only after a list in which nothing was left to do.
 //
 // The weights in force are nearly always those written last, so those are
@@ -112,15 +114,24 @@ func outstanding(ctx context.Context, reg Registry, j *journal, rep *Report) (to
 	rep.Already, rep.Left = []string{}, []Left{}
 	for _, w := range j.Weights {
 		at := slices.IndexFunc(now, func(in Instance) bool { return in.Name == w.Instance })
-		switch {
-		case at < 0:
+		if at < 0 {
 			rep.Left = append(rep.Left, Left{w.Instance, w.Base, 0, "no longer in the registry"})
-		case now[at].Weight == w.Base:
+			continue
+		}
+		found := now[at].Weight
+		ours := slices.Contains(w.Ours, found)
+		if !ours && slices.Contains(w.Earlier, found) {
+			if ours, err = j.restarted(call, reg); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case found == w.Base:
 			rep.Already = append(rep.Already, w.Instance)
-		case slices.Contains(w.Ours, now[at].Weight):
-			todo = append(todo, Change{w.Instance, now[at].Weight, w.Base})
+		case ours:
+			todo = append(todo, Change{w.Instance, found, w.Base})
 		default:
-			rep.Left = append(rep.Left, Left{w.Instance, w.Base, now[at].Weight, fmt.Sprintf("changed by somebody else: the last weight written here was %d", last(w))})
+			rep.Left = append(rep.Left, Left{w.Instance, w.Base, found, fmt.Sprintf("changed by somebody else: the last weight written here was %d", last(w))})
 		}
 	}
 	return todo, nil

@@ -129,11 +129,16 @@ func begin(ctx context.Context, reg Registry, service, instance string, o Option
 		Token: s.lock.holder.Token, PID: os.Getpid(), Started: now.UTC().Truncate(time.Second), TTLSeconds: o.TTL.Seconds(),
 		RunLog: runLogPath(stateDir, service, s.lock.holder.Token, now), path: journalPath(stateDir, key),
 	}
+	if r, ok := reg.(Restarter); ok {
+		if s.journal.Process, _, err = r.Process(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var same []Change
 	for _, in := range s.base {
 		s.baseW = append(s.baseW, in.Weight)
 		same = append(same, Change{in.Name, in.Weight, in.Weight})
-		s.journal.Weights = append(s.journal.Weights, journalWeight{in.Name, in.Weight, []Weight{}})
+		s.journal.Weights = append(s.journal.Weights, journalWeight{Instance: in.Name, Base: in.Weight, Ours: []Weight{}})
 	}
 	s.weights = slices.Clone(s.baseW)
 	if s.log, err = openRunLog(s.journal.RunLog, s.lock.holder.Token, "owner", o.Now); err != nil {
@@ -352,7 +357,7 @@ func (s *Shift) setShare(ctx context.Context, wantedShare float64) (float64, err
 				ours = append(ours, c.To)
 			}
 		}
-		s.journal.Weights[k].Ours = ours
+		s.journal.Weights[k] = before[k].replaced(ours)
 	}
 	if err := s.journal.write(); err != nil {
 		s.journal.Weights = before

@@ -62,8 +62,9 @@ type Registry struct {
 }
 
 var (
-	_ naming.Registry = (*Registry)(nil)
-	_ naming.Balancer = (*Registry)(nil)
+	_ naming.Registry  = (*Registry)(nil)
+	_ naming.Balancer  = (*Registry)(nil)
+	_ naming.Restarter = (*Registry)(nil)
 )
 
 // Open checks that HAProxy answers and that its release is supported.
@@ -188,6 +189,18 @@ func (r *Registry) Stats(ctx context.Context, service string) ([]naming.Stats, e
 // unknown says that there is no such backend.
 func unknown(service string, backends map[string]backend) error {
 	return &naming.UnknownError{Kind: "service", Name: service, Known: slices.Sorted(maps.Keys(backends))}
+}
+
+// Process returns the process ID of HAProxy and for how long it has run.
+func (r *Registry) Process(ctx context.Context) (id string, uptime time.Duration, err error) {
+	info, err := r.client.exchange(ctx, "show info")
+	if err != nil {
+		return "", 0, err
+	}
+	if id, uptime, err = parseProcess(info); err != nil {
+		return "", 0, fmt.Errorf("%s: %w", r.Address(), err)
+	}
+	return id, uptime, nil
 }
 
 // Balance returns the "balance" of a backend: roundrobin, leastconn, source, ...

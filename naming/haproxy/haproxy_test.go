@@ -282,6 +282,55 @@ func TestAServerThatGoesInMidTestIsReported(t *testing.T) {
 	}
 }
 
+// HAProxy restarts in mid-test with a state that was saved before the latest
+// write. What the test had written over is a leftover of its own then; set by
+// somebody without a restart it is theirs.
+func TestAnOlderSavedStateIsUndoneAndAnOperatorsWeightIsNot(t *testing.T) {
+	for _, restarts := range []bool{true, false} {
+		h, _ := start(t, namingtest.Config{Weights: []int{100, 100}}, "a", "b")
+		reg := open(t, haproxy.Config{Network: "unix", Address: h.Socket})
+		dir := t.TempDir()
+		s, err := naming.Begin(t.Context(), reg, "checkout", "a", naming.Options{StateDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		share := func(v float64) naming.Weight {
+			if _, err := s.SetShare(t.Context(), v); err != nil {
+				t.Fatal(err)
+			}
+			return namingtest.Weights(t, reg)[0]
+		}
+		earlier := share(0.55)
+		h.SaveWeights()
+		if share(0.6); share(0.65) == earlier {
+			t.Fatal("the weight did not move")
+		}
+		if restarts {
+			h.Stop()
+			h.Start()
+		} else {
+			say(t, h, fmt.Sprintf("set server checkout/a weight %d", earlier))
+		}
+		if w := namingtest.Weights(t, reg); w[0] != earlier {
+			t.Fatalf("restart %v: weights %v, want %d", restarts, w, earlier)
+		}
+		if _, err := s.SetShare(t.Context(), 0.7); !errors.Is(err, naming.ErrConflict) {
+			t.Errorf("restart %v: SetShare: %v, want ErrConflict", restarts, err)
+		}
+		rep, err := s.Restore(t.Context())
+		if err != nil || rep.Clean() != restarts {
+			t.Errorf("restart %v: Restore = %+v, %v", restarts, rep, err)
+		}
+		want := earlier
+		if restarts {
+			want = 100
+		}
+		if w := namingtest.Weights(t, reg); w[0] != want || w[1] != 100 {
+			t.Errorf("restart %v: weights %v, want %d and 100", restarts, w, want)
+		}
+	}
+}
+
 // The split of real requests follows the weights within 2 %.
 func TestRequestsFollowTheWeights(t *testing.T) {
 	h, backends := start(t, namingtest.Config{}, "a", "b", "c") // weight 1 each

@@ -239,24 +239,45 @@ func parseWeight(answer string) (naming.Weight, error) {
 	return naming.Weight(w), nil
 }
 
+// field returns the value of a line "name: value" in the answer to "show info".
+func field(info, name string) (string, error) {
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(v), nil
+		}
+	}
+	return "", fmt.Errorf("%q is not HAProxy's answer to show info: no %s", first(info), name)
+}
+
 // parseVersion finds the release in the answer to "show info".
 func parseVersion(info string) (major, minor int, text string, err error) {
-	for line := range strings.Lines(info) {
-		v, ok := strings.CutPrefix(line, "Version:")
-		if !ok {
-			continue
-		}
-		text = strings.TrimSpace(v)
-		a, rest, _ := strings.Cut(text, ".")
-		b := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
-		major, err = number(a)
-		if err == nil {
-			minor, err = number(b)
-		}
-		if err != nil {
-			return 0, 0, text, fmt.Errorf("version %q is not of the form 2.6.12", text)
-		}
-		return major, minor, text, nil
+	if text, err = field(info, "Version"); err != nil {
+		return 0, 0, "", err
 	}
-	return 0, 0, "", fmt.Errorf("%q is not HAProxy's answer to show info", first(info))
+	a, rest, _ := strings.Cut(text, ".")
+	b := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
+	major, err = number(a)
+	if err == nil {
+		minor, err = number(b)
+	}
+	if err != nil {
+		return 0, 0, text, fmt.Errorf("version %q is not of the form 2.6.12", text)
+	}
+	return major, minor, text, nil
+}
+
+// parseProcess finds process and uptime in the answer to "show info".
+func parseProcess(info string) (pid string, uptime time.Duration, err error) {
+	if pid, err = field(info, "Pid"); err != nil {
+		return "", 0, err
+	}
+	text, err := field(info, "Uptime_sec")
+	if err != nil {
+		return "", 0, err
+	}
+	seconds, err := number(text)
+	if err != nil {
+		return "", 0, fmt.Errorf("uptime %q is not in seconds", text)
+	}
+	return pid, time.Duration(seconds) * time.Second, nil
 }
