@@ -81,6 +81,21 @@ type Instance struct {
 // ID returns "service/instance".
 func (i Instance) ID() string { return i.Service + "/" + i.Name }
 
+// Condition returns the health in words, with what the registry itself says of it.
+func (i Instance) Condition() string {
+	text := string(i.Health)
+	switch i.Health {
+	case Draining:
+		text = "draining"
+	case Maintenance:
+		text = "in maintenance"
+	}
+	if i.Detail == "" || strings.EqualFold(i.Detail, string(i.Health)) {
+		return text
+	}
+	return text + " (" + i.Detail + ")"
+}
+
 // ParseID splits "service/instance". An instance may hold further slashes.
 func ParseID(id string) (service, instance string, err error) {
 	service, instance, ok := strings.Cut(id, "/")
@@ -195,11 +210,7 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	when := "before"
-	if e.Written {
-		when = "after"
-	}
-	return fmt.Sprintf("weight of %s is %d %s the write, expected %d: %v", e.Instance, e.Found, when, e.Want, ErrConflict)
+	return fmt.Sprintf("the weight of %s is %d, expected %d: %v", e.Instance, e.Found, e.Want, ErrConflict)
 }
 
 // Unwrap returns ErrConflict.

@@ -196,7 +196,7 @@ func Fit(of []Instance, i int) error {
 	if in := of[i]; in.Weight == 0 {
 		return fmt.Errorf("%s has weight 0, so it takes no requests: %w", in.ID(), ErrUnsuitable)
 	} else if !in.Health.OK() {
-		return fmt.Errorf("%s is %s (%s): %w", in.ID(), in.Health, in.Detail, ErrUnsuitable)
+		return fmt.Errorf("%s is %s: %w", in.ID(), in.Condition(), ErrUnsuitable)
 	}
 	peers := 0
 	for j, in := range of {
@@ -204,7 +204,7 @@ func Fit(of []Instance, i int) error {
 			continue
 		}
 		if !in.Health.OK() {
-			return fmt.Errorf("the peer %s is %s (%s): %w", in.ID(), in.Health, in.Detail, ErrUnsuitable)
+			return fmt.Errorf("the peer %s is %s: %w", in.ID(), in.Condition(), ErrUnsuitable)
 		}
 		peers++
 	}
@@ -361,7 +361,7 @@ func (s *Shift) setShare(ctx context.Context, wantedShare float64) (float64, err
 	}
 	if err := s.journal.write(); err != nil {
 		s.journal.Weights = before
-		return 0, fmt.Errorf("nothing was changed: %w", err)
+		return 0, fmt.Errorf("the weights stay: %w", err)
 	}
 	if err := cmp.Or(ctx.Err(), s.holdsLease()); err != nil { // nothing was sent
 		return 0, err

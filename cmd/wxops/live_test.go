@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -111,6 +114,22 @@ func (s *site) weights(t *testing.T) []naming.Weight {
 		out = append(out, in.Weight)
 	}
 	return out
+}
+
+// say sends a command to HAProxy, as another operator does.
+func (s *site) say(t *testing.T, command string) {
+	t.Helper()
+	conn, err := net.Dial("unix", s.proxy.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err = io.WriteString(conn, command+"\n"); err == nil {
+		_, err = io.Copy(io.Discard, conn)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // liveService is what the live tests measure: 8 workers of 20 ms, a capacity of
@@ -212,29 +231,39 @@ func TestShiftLeavesNoWeightBehind(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		end  func(*testing.T, *os.Process)
-		code int // -1: killed by a signal
+		code int    // -1: killed by a signal
+		said string // in the reason or the warnings of the document
 	}{
-		{"SIGINT", sendSignal(syscall.SIGINT), 130},
-		{"SIGTERM", sendSignal(syscall.SIGTERM), 130},
-		{"SIGHUP", sendSignal(syscall.SIGHUP), 130},
-		{"SIGKILL", sendSignal(syscall.SIGKILL), -1},
+		{"SIGINT", sendSignal(syscall.SIGINT), 130, ""},
+		{"SIGTERM", sendSignal(syscall.SIGTERM), 130, ""},
+		{"SIGHUP", sendSignal(syscall.SIGHUP), 130, ""},
+		{"SIGKILL", sendSignal(syscall.SIGKILL), -1, ""},
 		{"SIGKILL to the group", func(t *testing.T, p *os.Process) {
 			if err := syscall.Kill(-p.Pid, syscall.SIGKILL); err != nil {
 				t.Error(err)
 			}
-		}, -1},
+		}, -1, ""},
 		{"SIGSTOP and SIGCONT", func(t *testing.T, p *os.Process) {
 			sendSignal(syscall.SIGSTOP)(t, p)
 			s.restored(t, base)
 			sendSignal(syscall.SIGCONT)(t, p)
-		}, 4},
-		{"panic", sendSignal(syscall.SIGUSR2), panicCode},
+		}, 4, "the lease"},
+		{"panic", sendSignal(syscall.SIGUSR2), panicCode, ""},
 		{"HAProxy restarts", func(t *testing.T, _ *os.Process) {
 			if err := s.proxy.Restart(t.Context()); err != nil {
 				t.Error(err)
 			}
-		}, 4},
-		{"metrics are gone", func(*testing.T, *os.Process) { gate.shut() }, 4},
+		}, 4, ""},
+		{"metrics are gone", func(*testing.T, *os.Process) { gate.shut() }, 4, "signal metrics is silent"},
+		{"a peer goes into maintenance", func(t *testing.T, _ *os.Process) { s.say(t, "disable server checkout/b") }, 4, "checkout/b is in maintenance"},
+		{"somebody else sets a weight", func(t *testing.T, _ *os.Process) {
+			s.say(t, "set server checkout/b weight 77")
+			<-s.ended
+			if w := s.weights(t); w[0] != base[0] || w[1] != 77 || w[2] != base[2] {
+				t.Errorf("weights %v, want that of somebody else left alone", w)
+			}
+			s.say(t, "set server checkout/b weight 100")
+		}, 4, "checkout/b was left at weight 77, it was 100 before: changed by somebody else"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			gate.open()
@@ -257,13 +286,18 @@ func TestShiftLeavesNoWeightBehind(t *testing.T) {
 			tc.end(t, cmd.Process)
 			took := s.restored(t, base)
 			<-s.ended
+			s.say(t, "enable server checkout/b")
 			if code := cmd.ProcessState.ExitCode(); code != tc.code {
 				t.Errorf("exit %d, want %d\n%s", code, tc.code, log.Bytes())
 			}
 			if tc.code >= 0 && tc.code != panicCode {
 				var c capacity.Curve
-				if _, err := doc.Read(&out, kindCurve, &c); err != nil {
+				env, err := doc.Read(&out, kindCurve, &c)
+				if err != nil {
 					t.Error(err)
+				}
+				if said := fmt.Sprint(c.Reason, env.Warnings); !strings.Contains(said, tc.said) {
+					t.Errorf("reason and warnings are %q, want %q in it", said, tc.said)
 				}
 			}
 			t.Logf("base weights after %s", took.Round(time.Millisecond))

@@ -79,11 +79,14 @@ func restoreOne(ctx context.Context, s *cli.IO, output cli.Output, journal, move
 	}
 	report, err := naming.RestoreFile(ctx, journal, open)
 	var shown *cli.Error
+	var unread *fs.PathError
 	switch {
 	case errors.As(err, &shown):
 		return err
-	case errors.Is(err, naming.ErrJournal), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, naming.ErrJournal):
 		return cli.Usagef("restore from %s", journal).WithCause(err).WithHint("wxops stress restore looks for journals by itself")
+	case errors.As(err, &unread) && unread.Path == journal:
+		return cli.Unreadable(journal, unread).WithHint("wxops stress restore looks for journals by itself")
 	}
 	return printLeftovers(s, output, "wxops stress restore", []naming.Leftover{{Journal: journal, Report: report, Err: err}})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -135,10 +136,16 @@ func openNames(ctx context.Context, address string) (naming.Registry, error) {
 		return nil, cli.Usagef("--names is missing").WithHint("--names takes %s; WXOPS_NAMES or wxops.yaml may give it once for all", namesForms)
 	}
 	reg, err := openRegistry(ctx, address)
-	if err != nil {
-		return nil, namesError("open "+address, address, err)
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return reg, nil
+	case errors.Is(err, file.ErrSyntax):
+		return nil, cli.Usagef("open %s", address).WithCause(err).WithHint("docs/formats.md has the format of a names file")
+	case strings.HasPrefix(address, "file:") && !errors.Is(err, naming.ErrDenied) && errors.As(err, &path):
+		return nil, cli.Unreadable(strings.TrimPrefix(address, "file:"), path).WithHint("--names takes %s", namesForms)
 	}
-	return reg, nil
+	return nil, namesError("open "+address, address, err)
 }
 
 // namesError gives an error of a registry or a shift its exit code and hint.
@@ -149,6 +156,7 @@ func namesError(what, address string, err error) error {
 	}
 	var unknown *naming.UnknownError
 	var busy *naming.BusyError
+	var state *fs.PathError // nothing else is read or written by path
 	failed := cli.Failf("%s", what).WithCause(err)
 	switch {
 	case errors.As(err, &unknown):
@@ -160,7 +168,7 @@ func namesError(what, address string, err error) error {
 	case errors.As(err, &busy):
 		return failed.WithHint("wait for process %d, or stop it: kill -INT %d (it restores before it ends)", busy.PID, busy.PID)
 	case errors.Is(err, naming.ErrUnsuitable):
-		return cli.Usagef("%s", what).WithCause(err).WithHint("wxops names ls --names '%s' shows weights and health", address)
+		return cli.Usagef("%s", what).WithCause(err).WithHint("wxops names ls --names '%s' shows weights and health; a peer that is out on purpose does not count with weight 0", address)
 	case errors.Is(err, naming.ErrDenied):
 		return failed.WithHint("run as a user who may write there; for HAProxy: stats socket PATH level admin mode 660")
 	case errors.Is(err, naming.ErrVersion):
@@ -169,6 +177,8 @@ func namesError(what, address string, err error) error {
 		return failed.WithHint("look at it with wxops names ls --names '%s', and try again", address)
 	case errors.Is(err, naming.ErrUnreachable):
 		return failed.WithHint("is it running and is the path right? --names takes %s", namesForms)
+	case errors.As(err, &state):
+		return failed.WithHint("journals, locks and run logs need room in a folder that you may write to; XDG_STATE_HOME names another one")
 	}
 	return failed
 }

@@ -212,6 +212,12 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 		// The document tells how the test ended; the watchdog goes on restoring.
 		fmt.Fprintf(s.Err, "error: %v\nhint:  the watchdog goes on; wxops stress restore does the same\n", err)
 	}
+	if err == nil {
+		rep, _ := shift.Restore(ctx) // the report of the restore that the run has made
+		for _, left := range rep.Left {
+			warnings = append(warnings, fmt.Sprintf("%s/%s was left at weight %d, it was %d before: %s", service, left.Instance, left.Found, left.Base, left.Reason))
+		}
+	}
 	if rule == leastConn {
 		warnings = append(warnings, leastConnNote)
 	}
@@ -258,7 +264,7 @@ func shiftHealthy(ctx context.Context, shift *naming.Shift, registry naming.Regi
 	}
 	for _, in := range of {
 		if in.Weight > 0 && !in.Health.OK() {
-			return fmt.Errorf("%s is %s (%s)", in.ID(), in.Health, in.Detail)
+			return fmt.Errorf("%s is %s", in.ID(), in.Condition())
 		}
 	}
 	return nil

@@ -40,6 +40,9 @@ type Registry struct{ path string }
 
 var _ naming.Registry = (*Registry)(nil)
 
+// ErrSyntax says that a file holds no names as docs/formats.md has them.
+var ErrSyntax = errors.New("not a names file")
+
 // Open returns the registry in the file at path after reading it once.
 func Open(path string) (*Registry, error) {
 	abs, err := filepath.Abs(path)
@@ -72,7 +75,7 @@ func (r *Registry) read() (*names, error) {
 	}
 	n, err := parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("read names file %q: %w", r.path, err)
+		return nil, fmt.Errorf("read names file %q: %w: %w", r.path, ErrSyntax, err)
 	}
 	return n, nil
 }
