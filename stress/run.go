@@ -325,6 +325,7 @@ func (r *Runner) obey(ctx context.Context, c Command) error {
 	defer r.mu.Unlock()
 	d := r.controller.Command(c)
 	r.snap.Holding = c != CommandResume
+	d.At = r.now().Sub(r.start) // what the controller says is of its latest window
 	r.sentence(d)
 	return r.pull(ctx, d)
 }

@@ -125,7 +125,7 @@ func runStressShift(ctx context.Context, s *cli.IO, id string, f shiftFlags) err
 func nextAfter(c capacity.Curve) string {
 	switch c.Verdict {
 	case capacity.VerdictNoKnee:
-		return "repeat at the daily peak, or raise --max-share"
+		return "repeat at the daily peak, or raise --max-share or --max-seconds"
 	case capacity.VerdictOK:
 		return "wxops stress shift " + c.Instance + " ... --out curve.json keeps the document"
 	}

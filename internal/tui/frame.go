@@ -152,6 +152,7 @@ func (f frame) header(g *chart.Grid) {
 	phaseAt := g.W - chart.Width(clock) - 3 - chart.Width(word)
 	g.Put(phaseAt, 0, role, word)
 	room, x := phaseAt-2, 0
+	f.title = strings.TrimSpace(strings.TrimSuffix(f.title, f.s.Instance)) // it stands beside
 	if chart.Width(f.title)+2+chart.Width(f.s.Instance) <= room || f.s.Instance == "" {
 		x = g.PutMax(0, 0, room, chart.Strong, f.title) + 2
 	} // else the title gives way: it is known, which instance is at stake must be read

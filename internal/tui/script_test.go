@@ -53,7 +53,7 @@ func script() []stress.Snapshot {
 				target *= 0.97
 				s.Violations = 9
 				s.Decision.Estimate = stress.Estimate{PerSecond: 611, Low: 596, High: 628, LimitedBy: "queue", CPUCeiling: 0.79}
-				say("the capacity is about 611/s (596 to 628): hold 593/s to confirm it")
+				say(fmt.Sprintf("the capacity is about 611/s (596 to 628): hold %.0f/s to confirm it", target))
 			case s.Phase == stress.PhaseHold:
 			default:
 				s.Phase = stress.PhaseRamp

@@ -9,13 +9,13 @@ import (
 
 // A pooled is a simulated instance behind a balancer that keeps connections.
 type pooled struct {
-	workers       int
-	service       func(*rand.Rand) float64 // seconds
-	rate          float64                  // requests per second
-	tick          float64                  // of the kernel's clock, seconds
-	last          bool                     // the connection freed last is used first, else the one freed first
-	closed        bool                     // every request has a connection of its own
-	bound, window float64
+	workers int
+	service func(*rand.Rand) float64 // seconds
+	rate    float64                  // requests per second
+	tick    float64                  // of the kernel's clock, seconds
+	last    bool                     // the connection freed last is used first, else the one freed first
+	closed  bool                     // every request has a connection of its own
+	bound   float64
 }
 
 // A call is one request on a connection, in seconds.
