@@ -241,6 +241,8 @@ type Result struct {
 	streams  int  // requests that a connection carries at once
 	evidence evidence
 	limits   limitFlags
+	shared   bool    // the service is on this machine
+	idle     float64 // share of the machine's CPU time that nobody used; 1 if not known
 }
 
 // finish makes the result when all workers have ended.
@@ -256,6 +258,7 @@ func (g *Generator) finish() {
 	if fastEngine && !g.cfg.secure && !g.options.Portable {
 		r.Engine = "epoll"
 	}
+	r.shared, r.idle = onThisMachine(g.cfg.addresses), g.machine.idleSince()
 	r.Planned = min(time.Duration(g.stop.Load()-g.cfg.start)-warm, r.Elapsed)
 	if r.PeakRate = g.peak; r.recorded && r.Planned > 0 {
 		r.PeakRate = float64(r.total.due) / r.Planned.Seconds()

@@ -145,6 +145,12 @@ const (
 	// leastHeld is the share of the requests in flight that must have been with
 	// the server, while the pool was exhausted, for the server to be the limit.
 	leastHeld = 2. / 3
+	// leastIdle is the share of the machine's CPU time that must be left for a
+	// service on the same machine to be the limit by itself, when the generator
+	// takes more than greedy of it: what it takes, the service has not. Two full
+	// processors are idle up to a tenth of the time while threads wake one another.
+	leastIdle = 0.15
+	greedy    = 0.15
 	// serverSlowdown is from how many times its service time at rest on the
 	// server is the limit even of a pool that is too small: the same connections
 	// would carry three times as much.
@@ -157,7 +163,7 @@ func (r *Result) diagnose() string {
 	if reason := r.atLimit(); reason != "" || !r.Open {
 		return reason
 	}
-	for _, reason := range []string{r.outpaced(), r.late(), r.readLate(), r.poolTooSmall()} {
+	for _, reason := range []string{r.outpaced(), r.late(), r.readLate(), r.crowded(), r.poolTooSmall()} {
 		if reason != "" {
 			return reason
 		}
@@ -223,6 +229,16 @@ func (r *Result) readLate() string {
 		return ""
 	}
 	return fmt.Sprintf("requests waited for a connection %.0f %% of the time while only %.0f %% of those in flight were with the server: the answers of the rest waited for the generator; give it more cores, or run it elsewhere", 100*share, 100*held)
+}
+
+// crowded says whether requests waited for a service that shares this machine,
+// all of whose processors were busy, with the generator.
+func (r *Result) crowded() string {
+	own := r.ownShare()
+	if !r.shared || r.idle >= leastIdle || own < greedy || r.exhausted() <= maxExhausted {
+		return ""
+	}
+	return fmt.Sprintf("all processors were busy, %.0f %% of their time with the generator, and the service is on the same machine; run the generator elsewhere", 100*own)
 }
 
 // poolTooSmall says whether requests waited for a connection although the

@@ -159,6 +159,7 @@ type Generator struct {
 	peak    float64 // highest rate asked for
 	paused  bool
 	log     <-chan recordedItem // of a replay
+	machine cpuTotal            // at the start
 }
 
 // ErrDescriptors says that the limit of open files is below the number of
@@ -308,6 +309,7 @@ func share(n, part, parts int) int { return n/parts + min(1, max(0, n%parts-part
 // launch fixes the instant of the start and gives the workers their schedules.
 func (g *Generator) launch() {
 	o, cfg := &g.options, g.cfg
+	g.machine = readCPUTotal()
 	cfg.start = int64(time.Since(cfg.epoch)) + int64(time.Millisecond)
 	cfg.warmup = cfg.start + int64(o.Warmup)
 	length := o.Duration
