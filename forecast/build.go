@@ -43,8 +43,10 @@ func (e *engine) build() {
 		}
 		switch {
 		case e.short >= fineDay:
-			b.flat()
-			b.fine()
+			if b.main { // a median is the same in both scales
+				b.flat()
+				b.fine()
+			}
 		case e.short == 7:
 			b.clip = clipDays
 			b.flat()
@@ -234,7 +236,6 @@ func (b *builder) daily() {
 		b.ar(tag+"+ar", 7, rate, 1, near, []int{1, 2, 3}, year)
 		b.smooth(tag+"+level", 7, rate, 0)
 		b.hold(tag+"+week", 7, rate, 7, 1)
-		b.hold(tag+"+month", 7, rate, 28, 1)
 		b.hold(tag+"+fading", 7, rate, 14, 0.97)
 		b.repeat(tag, 7, rate)
 	}

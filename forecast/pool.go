@@ -237,9 +237,13 @@ func (s *smoothing) search() {
 	}
 }
 
-// states runs the smoothing with the weights of one prefix over the whole history.
+// states runs the smoothing with the weights of one prefix up to the next cut,
+// which no origin of the prefix lies behind.
 func (s *smoothing) states(cut int) {
 	z := s.base.z
+	if cut+1 < len(s.cuts) {
+		z = z[:s.cuts[cut+1]]
+	}
 	level, slope := make([]float64, len(z)), make([]float64, len(z))
 	alpha, beta := s.chosen[cut][0], s.chosen[cut][1]
 	l, b := z[s.base.first], 0.0
