@@ -1,8 +1,10 @@
 package capacity
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -23,22 +25,52 @@ func autocorrelated(rng *rand.Rand, n int, phi, noise float64) []Metric {
 }
 
 // The 95 % interval of the capacity holds the truth, 950 per second, in about
-// 95 % of histories, however long they are and however much the noise remembers;
-// with a fifteen of independent windows, 60 that remember 0.6, in nearly 90 %.
+// 95 % of histories, however long they are, however much the noise remembers and
+// though one window in 30 has something else in it; with a dozen of independent
+// windows, 30 that remember 0.6, in 91 %. Chance is 1.1 % at one standard error.
 func TestFitIntervalHoldsTheTruth(t *testing.T) {
-	const runs = 200
+	const runs = 400
 	for _, c := range []struct {
-		n     int
-		phi   float64
-		least float64
-	}{{60, 0, 0.92}, {60, 0.6, 0.86}, {200, 0, 0.92}, {200, 0.6, 0.90}, {200, 0.8, 0.92}, {1000, 0.8, 0.92}} {
-		rng := rand.New(rand.NewPCG(11, uint64(c.n)))
-		held, slope := 0, 0
+		n        int
+		phi      float64
+		outliers bool
+		least    float64
+		width    float64 // of the middle interval, in the capacity
+	}{
+		{30, 0, false, 0.92, 0.09},
+		{30, 0.6, false, 0.88, 0.20},
+		{30, 0.6, true, 0.88, 0.20},
+		{60, 0, false, 0.92, 0.06},
+		{60, 0.3, false, 0.92, 0.08},
+		{60, 0.6, false, 0.92, 0.13},
+		{60, 0.6, true, 0.92, 0.13},
+		{60, 0.8, false, 0.92, 0.25},
+		{120, 0.3, false, 0.91, 0.06},
+		{120, 0.6, false, 0.91, 0.08},
+		{120, 0.8, false, 0.92, 0.13},
+		{500, 0, true, 0.92, 0.025},
+		{500, 0.6, false, 0.92, 0.04},
+		{500, 0.6, true, 0.92, 0.04},
+		{500, 0.8, false, 0.92, 0.06},
+	} {
+		rng := rand.New(rand.NewPCG(77, uint64(c.n)))
+		held, slope, fits := 0.0, 0.0, 0.0
+		var widths []float64
 		for range runs {
-			f, err := Fit(autocorrelated(rng, c.n, c.phi, 0.08), Limits{Cores: 4, CPUCeiling: 0.6})
-			if err != nil {
-				t.Fatal(err)
+			rows := autocorrelated(rng, c.n, c.phi, 0.08)
+			for i := range rows {
+				if c.outliers && rng.IntN(30) == 0 {
+					rows[i].Cores += 0.3 + 0.5*rng.Float64()
+				}
 			}
+			f, err := Fit(rows, Limits{Cores: 4, CPUCeiling: 0.6})
+			if err != nil {
+				if !errors.Is(err, ErrNoFit) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			fits++
 			cpu := f.Resources[0]
 			if cpu.Low <= 950 && 950 <= cpu.High {
 				held++
@@ -46,10 +78,12 @@ func TestFitIntervalHoldsTheTruth(t *testing.T) {
 			if cpu.Line.SlopeLow <= 0.002 && 0.002 <= cpu.Line.SlopeHigh {
 				slope++
 			}
+			widths = append(widths, (cpu.High-cpu.Low)/950)
 		}
-		got, cost := float64(held)/runs, float64(slope)/runs
-		if got < c.least || got > 0.995 || cost < c.least {
-			t.Errorf("%d windows, phi %.1f: the interval of the capacity holds in %.3f, of the cost in %.3f", c.n, c.phi, got, cost)
+		slices.Sort(widths)
+		got, cost, width := held/fits, slope/fits, widths[len(widths)/2]
+		if got < c.least || got > 0.998 || cost < c.least || width > c.width || fits < 0.95*runs {
+			t.Errorf("%d windows, phi %.1f, outliers %v: the interval of the capacity holds in %.3f, of the cost in %.3f, is %.3f wide, of %.0f fits", c.n, c.phi, c.outliers, got, cost, width, fits)
 		}
 	}
 }

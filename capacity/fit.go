@@ -41,7 +41,7 @@ type Line struct {
 	Idle, Slope         float64
 	SlopeLow, SlopeHigh float64 // 95 % interval, errors HAC (Newey and West 1987)
 	TheilSen            float64 // median slope of pairs, which outliers do not move
-	Outliers            int     // windows far from the Theil-Sen line
+	Outliers            int     // windows far from the Theil-Sen line, left out of the least squares
 	R2                  float64
 	CurvatureT          float64 // t value of a quadratic term; beyond ±3 the line is bent
 }
@@ -68,6 +68,9 @@ const (
 	fitLeast  = 30
 	fitSpread = 1.5
 	bootRuns  = 400
+	// mostOutliers is the part of the windows up to which those far from the line
+	// are left out of it: more are no outliers but another regime.
+	mostOutliers = 10
 )
 
 // Fit finds from ordinary metrics what each request costs of each resource, and
@@ -137,7 +140,11 @@ func Fit(rows []Metric, l Limits) (Fitted, error) {
 			f.Notes = append(f.Notes, fmt.Sprintf("%s over rate is bent (t %.1f): the line holds near the measured rates only", r.Name, r.Line.CurvatureT))
 		}
 		if n := r.Line.Outliers; n > 0 {
-			f.Notes = append(f.Notes, fmt.Sprintf("%s: %d windows lie far from the line", r.Name, n))
+			left := "left out of it"
+			if n > len(rate)/mostOutliers {
+				left = "too many to leave them out"
+			}
+			f.Notes = append(f.Notes, fmt.Sprintf("%s: %d windows lie far from the line; %s", r.Name, n, left))
 		}
 	}
 	for i, r := range f.Resources {
@@ -176,6 +183,11 @@ func columns(rows []Metric, use func(Metric) float64) (x, y []float64) {
 
 func fitResource(name string, limit float64, x, y []float64) Resource {
 	r := Resource{Name: name, Limit: limit}
+	slope, near := theilSen(x, y)
+	r.Line.TheilSen, r.Line.Outliers = slope, len(x)-len(near)
+	if r.Line.Outliers <= len(x)/mostOutliers {
+		x, y = at(x, near), at(y, near)
+	}
 	r.Line.Idle, r.Line.Slope = stat.LinearRegression(x, y, nil, false)
 	r.Line.R2 = stat.RSquared(x, y, nil, r.Line.Idle, r.Line.Slope)
 	if math.IsNaN(r.Line.R2) {
@@ -188,11 +200,19 @@ func fitResource(name string, limit float64, x, y []float64) Resource {
 	rho := memory(residual)
 	reach := student(float64(len(x))*(1-rho)/(1+rho)-2) * hacError(x, residual)
 	r.Line.SlopeLow, r.Line.SlopeHigh = r.Line.Slope-reach, r.Line.Slope+reach
-	r.Line.TheilSen, r.Line.Outliers = theilSen(x, y)
 	r.Line.CurvatureT = curvature(x, residual)
 	r.PerSecond = rateAt(limit, r.Line.Idle, r.Line.Slope)
 	r.Low, r.High = r.bootstrap(x, y, rho, reach)
 	return r
+}
+
+// at picks the values at the given places.
+func at(v []float64, places []int) []float64 {
+	out := make([]float64, len(places))
+	for i, p := range places {
+		out[i] = v[p]
+	}
+	return out
 }
 
 func rateAt(limit, idle, slope float64) float64 {
@@ -200,7 +220,10 @@ func rateAt(limit, idle, slope float64) float64 {
 }
 
 // memory is the correlation of neighbouring residuals in [0, 0.97], with the
-// bias of a short row taken out (Kendall, Biometrika 41, 1954).
+// bias of a short row taken out (Kendall, Biometrika 41, 1954) and its standard
+// error sqrt((1-r^2)/n) added: an interval that believes too little of it is too
+// narrow by more than one that believes too much is too wide. With 60 windows
+// that remember 0.6 intervals held 91 % of the time without that error.
 func memory(residual []float64) float64 {
 	n := len(residual)
 	both, all := 0.0, 0.0
@@ -214,7 +237,9 @@ func memory(residual []float64) float64 {
 		return 0
 	}
 	r := both / all
-	return min(max(r+(1+3*r)/float64(n), 0), 0.97)
+	r += (1 + 3*r) / float64(n)
+	r += math.Sqrt(max(1-r*r, 0) / float64(n))
+	return min(max(r, 0), 0.97)
 }
 
 // student is the 97.5 % quantile of Student's t, with at least two degrees of
@@ -257,9 +282,9 @@ func hacError(x, residual []float64) float64 {
 	return math.Sqrt(sum*float64(n)/float64(n-2)) / sxx
 }
 
-// theilSen is the median slope over pairs, at most 20,000 of them, and the
-// number of points more than 4 robust deviations from its line.
-func theilSen(x, y []float64) (slope float64, outliers int) {
+// theilSen is the median slope over pairs, at most 20,000 of them, and the places
+// of the points within 4 robust deviations from its line.
+func theilSen(x, y []float64) (slope float64, near []int) {
 	rng := rand.New(rand.NewPCG(6, 2))
 	n := len(x)
 	var slopes []float64
@@ -291,12 +316,12 @@ func theilSen(x, y []float64) (slope float64, outliers int) {
 		rest[i] = math.Abs(v - middle)
 	}
 	deviation := 1.4826 * stat.Quantile(0.5, stat.Empirical, slices.Sorted(slices.Values(rest)), nil)
-	for _, v := range rest {
-		if v > 4*deviation+1e-12*math.Abs(middle) {
-			outliers++
+	for i, v := range rest {
+		if v <= 4*deviation+1e-12*math.Abs(middle) {
+			near = append(near, i)
 		}
 	}
-	return slope, outliers
+	return slope, near
 }
 
 // curvature is the t value, with HAC errors, of a quadratic term that is made
