@@ -98,9 +98,9 @@ func (o *PlanOptions) defaults() error {
 }
 
 // guardUse is the utilization that the upper end of the widest interval may
-// reach. On the hourly benchmark it leaves 0.15, 0.15 and 0.22 % of the hours
+// reach. On the hourly benchmark it leaves 0.15, 0.15 and 0.21 % of the hours
 // under-provisioned where the peak of the last four weeks takes 10, 20 and 50
-// instances, at 71.0 to 71.4 % of the replica-hours of last week's peak + 66 %.
+// instances, at 71.3 to 71.6 % of the replica-hours of last week's peak + 66 %.
 const guardUse = 0.86
 
 // rise is how long before a step of the forecast its demand may already be
@@ -162,7 +162,7 @@ func (p *ServicePlan) lacks() {
 	short, worst, at := 0, 1.0, time.Time{}
 	for h, d := range p.Demand {
 		from := p.Start.Add(time.Duration(h) * p.Step)
-		use := d / (float64(p.LeastIn(from, from.Add(p.Step))) * p.PerInstance)
+		use := d / (float64(p.leastIn(from, from.Add(p.Step))) * p.PerInstance)
 		if use > 1 {
 			short++
 		}
@@ -218,8 +218,8 @@ func (p *ServicePlan) InstancesAt(at time.Time) int {
 	return n
 }
 
-// LeastIn returns the least number of instances inside [from, to).
-func (p *ServicePlan) LeastIn(from, to time.Time) int {
+// leastIn returns the least number of instances inside [from, to).
+func (p *ServicePlan) leastIn(from, to time.Time) int {
 	n := p.InstancesAt(from)
 	for _, s := range p.Steps {
 		if s.At.After(from) && s.At.Before(to) {

@@ -34,7 +34,7 @@ func TestPlanCarriesItsDemand(t *testing.T) {
 	}
 	for h, d := range f.Mean {
 		at := p.Start.Add(time.Duration(h) * time.Hour)
-		if n := p.LeastIn(at, at.Add(time.Hour)); d > float64(n)*50*0.60 {
+		if n := p.leastIn(at, at.Add(time.Hour)); d > float64(n)*50*0.60 {
 			t.Errorf("hour %d: %g per second on %d instances of 50", h, d, n)
 		}
 	}
@@ -101,7 +101,7 @@ func TestPlanKeepsItsDistances(t *testing.T) {
 				if early.Before(p.Start) {
 					continue
 				}
-				if n := p.LeastIn(early, from.Add(time.Hour)); d > float64(n)*50*0.60*(1+1e-9) && p.InstancesAt(early) < p.InstancesAt(from) {
+				if n := p.leastIn(early, from.Add(time.Hour)); d > float64(n)*50*0.60*(1+1e-9) && p.InstancesAt(early) < p.InstancesAt(from) {
 					t.Errorf("lead %s: %d instances at %s for the %g per second of hour %d", lead, n, early, d, h)
 				}
 			}
@@ -128,7 +128,7 @@ func TestPlanClimbsEarlyWhereItIsHeldBack(t *testing.T) {
 	}
 	for h, d := range f.Mean {
 		at := p.Start.Add(time.Duration(h) * time.Hour)
-		if n := p.LeastIn(at, at.Add(time.Hour)); d > float64(n)*50*0.60 {
+		if n := p.leastIn(at, at.Add(time.Hour)); d > float64(n)*50*0.60 {
 			t.Errorf("hour %d: %g per second on %d instances", h, d, n)
 		}
 	}

@@ -72,7 +72,7 @@ func (out *Scored) add(p ServicePlan, s Series) {
 			continue
 		}
 		end := at.Add(s.Step)
-		planned := p.LeastIn(at, end)
+		planned := p.leastIn(at, end)
 		reactive := p.Instances
 		if !math.IsNaN(before) {
 			reactive = max(1, int(math.Ceil(before/(reactiveTarget*p.PerInstance)-1e-9)))
