@@ -30,7 +30,7 @@ func configure(s *IO, cmd *cobra.Command) error {
 	path := strings.Fields(cmd.CommandPath())[1:]
 	failed := unknownKey(tree, file, path, cmd)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || failed != nil || f.Name == "help" {
+		if f.Changed || failed != nil || f.Name == "help" || f.Name == "version" && !cmd.HasParent() {
 			return
 		}
 		env := "WXOPS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

@@ -32,7 +32,7 @@ func script() []stress.Snapshot {
 	target := 210.0
 	for tick := range seconds * 10 {
 		s.Elapsed = time.Duration(tick) * 100 * time.Millisecond
-		s.Lease = 3*time.Second - s.Elapsed%time.Second
+		s.Lease = 2*time.Second - s.Elapsed%(200*time.Millisecond)
 		if tick > 0 && tick%10 == 0 {
 			wobble := 1 + 0.01*math.Sin(float64(tick))
 			offered := target * wobble
