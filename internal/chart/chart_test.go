@@ -320,3 +320,15 @@ func TestGridKeepsColumnsWithWideAndForbiddenRunes(t *testing.T) {
 		t.Errorf("spans %+v", spans)
 	}
 }
+
+// A logarithmic axis of counts spans decades that no one factor suits: "0.01 k"
+// says less than "10".
+func TestLogarithmicCountsHaveShortLabels(t *testing.T) {
+	f := Figure{X: Axis{Label: "one request in", Log: true}, Y: Axis{Label: "response time", Unit: "s"}, Series: []Series{{X: []float64{2, 200000}, Y: []float64{1, 2}}}}
+	drawn := string(f.SVG(860, 360))
+	for _, want := range []string{">10<", ">1k<", ">100k<", ">one request in<"} {
+		if !strings.Contains(drawn, want) {
+			t.Errorf("no label %s", want)
+		}
+	}
+}

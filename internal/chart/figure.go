@@ -181,6 +181,10 @@ func (a Axis) scale(r span, n int) scale {
 		}
 	}
 	factor, unit := unitFactor(a.Unit, math.Max(math.Abs(lo), math.Abs(hi)))
+	text := number
+	if a.counts() && a.Log {
+		factor, unit, text = 1, a.Unit, func(v, _ float64) string { return short(v) }
+	}
 	s := scale{log: a.Log, unit: unit}
 	if a.Log {
 		s.min, s.max = lo, hi
@@ -191,7 +195,7 @@ func (a Axis) scale(r span, n int) scale {
 			s.max = 10 * s.min
 		}
 		for _, v := range logTicks(s.min/factor, s.max/factor, n) {
-			s.ticks = append(s.ticks, tick{s.at(v * factor), number(v, v)})
+			s.ticks = append(s.ticks, tick{s.at(v * factor), text(v, v)})
 		}
 		return s
 	}
@@ -261,6 +265,23 @@ func unitFactor(unit string, largest float64) (float64, string) {
 		}
 	}
 	return 1, unit
+}
+
+// counts says whether the axis is of things that are counted.
+func (a Axis) counts() bool { return a.Unit != "s" && a.Unit != "ratio" && a.Unit != "B" }
+
+// short writes a value of a logarithmic axis, whose decades have no factor that
+// suits them all: 10, 1k, 5M.
+func short(v float64) string {
+	for _, x := range []struct {
+		factor float64
+		sign   string
+	}{{1e6, "M"}, {1e3, "k"}} {
+		if v >= x.factor {
+			return number(v/x.factor, v/x.factor) + x.sign
+		}
+	}
+	return number(v, v)
 }
 
 // niceStep returns the smallest step of 1, 2, 2.5 or 5 times a power of ten
