@@ -97,10 +97,11 @@ func TestCommandsOnARealHAProxy(t *testing.T) {
 	expectSaid(t, state, 3, []string{"Permission denied", "hint:  ", "level admin"}, "names", "weight", "checkout/a", "5", "--names", "haproxy:unix:"+operator.Socket)
 }
 
-// watchHAProxy watches one backend while weights change, until it is interrupted.
-func watchHAProxy(t *testing.T, state, names string) {
+// startWatch starts names watch. interrupt ends it, and fails the test if it says
+// anything else or does not exit as interrupted.
+func startWatch(t *testing.T, args ...string) (lines *bufio.Scanner, interrupt func()) {
 	t.Helper()
-	cmd := exec.Command("wxops", "names", "watch", "checkout", "--names", names)
+	cmd := exec.Command("wxops", append([]string{"names", "watch"}, args...)...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	out, err := cmd.StdoutPipe()
@@ -110,8 +111,26 @@ func watchHAProxy(t *testing.T, state, names string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill() //nolint:errcheck // it has ended by then
-	lines := bufio.NewScanner(out)
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // of a failed test; else it has ended by then
+	lines = bufio.NewScanner(out)
+	return lines, func() {
+		t.Helper()
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		for lines.Scan() {
+			t.Errorf("watch also says %q", lines.Text())
+		}
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+			t.Errorf("exit %d after an interrupt (%v): %s", cmd.ProcessState.ExitCode(), err, log.Bytes())
+		}
+	}
+}
+
+// watchHAProxy watches one backend while weights change, until it is interrupted.
+func watchHAProxy(t *testing.T, state, names string) {
+	t.Helper()
+	lines, interrupt := startWatch(t, "checkout", "--names", names)
 	next := func(want string) {
 		t.Helper()
 		if lines.Scan(); !strings.HasPrefix(lines.Text(), want) {
@@ -124,15 +143,7 @@ func watchHAProxy(t *testing.T, state, names string) {
 		expectSaid(t, state, 0, nil, "names", "weight", "checkout/a", fmt.Sprint(to), "--names", names)
 		next(fmt.Sprintf("checkout/a: weight %d -> %d", 107-to, to))
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for lines.Scan() {
-		t.Errorf("watch also says %q", lines.Text())
-	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
-		t.Errorf("exit %d after an interrupt (%v): %s", cmd.ProcessState.ExitCode(), err, log.Bytes())
-	}
+	interrupt()
 	expectSaid(t, state, 2, []string{"did you mean checkout"}, "names", "watch", "checkuot", "--names", names)
 }
 
@@ -140,16 +151,7 @@ func watchHAProxy(t *testing.T, state, names string) {
 func TestNamesWatchStreamsDocuments(t *testing.T) {
 	h := startProxy(t, namingtest.Config{Weights: []int{100, 50}})
 	names := "haproxy:unix:" + h.Socket
-	cmd := exec.Command("wxops", "names", "watch", "--names", names, "-o", "json")
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill() //nolint:errcheck // it has ended by then
-	lines := bufio.NewScanner(out)
+	lines, interrupt := startWatch(t, "--names", names, "-o", "json")
 	next := func(want nameEvent) {
 		t.Helper()
 		var got nameEvent
@@ -171,15 +173,7 @@ func TestNamesWatchStreamsDocuments(t *testing.T) {
 	next(nameEvent{Instance: "checkout/b", Event: eventListed, Now: &nameState{Weight: 50, Health: "no check"}})
 	expectSaid(t, t.TempDir(), 0, nil, "names", "weight", "checkout/b", "7", "--names", names)
 	next(nameEvent{Instance: "checkout/b", Event: eventChanged, Before: &nameState{Weight: 50, Health: "no check"}, Now: &nameState{Weight: 7, Health: "no check"}})
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for lines.Scan() {
-		t.Errorf("watch also says %q", lines.Text())
-	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
-		t.Errorf("exit %d after an interrupt (%v)", cmd.ProcessState.ExitCode(), err)
-	}
+	interrupt()
 }
 
 // A journal stays while its registry cannot be reached, and is replayed at the
