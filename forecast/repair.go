@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -297,7 +298,19 @@ func stepText(step int64, clock bool) string {
 	if !clock {
 		return fmt.Sprint(step)
 	}
-	return time.Duration(step).String()
+	return spanText(time.Duration(step))
+}
+
+// spanText writes a span without units that are 0: 2h, not 2h0m0s.
+func spanText(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 func finiteOrNaN(v float64) float64 {

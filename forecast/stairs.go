@@ -306,7 +306,7 @@ func (w *stairs) whyUp(h, until, have int) string {
 		case w.o.MostChange > 0:
 			early = fmt.Sprintf("; early, because at most %d change at a time", w.o.MostChange)
 		default:
-			early = fmt.Sprintf("; early, because steps are %s apart", w.o.Window)
+			early = fmt.Sprintf("; early, because steps are %s apart", spanText(w.o.Window))
 		}
 	}
 	until = max(until, due+1)

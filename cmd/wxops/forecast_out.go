@@ -236,6 +236,9 @@ func explainForecast(s *cli.IO, forecasts []*forecast.Forecast, name string) err
 	if near := cli.Closest(name, names, 1); len(near) > 0 {
 		return e.WithHint("--explain %q", near[0])
 	}
+	if len(names) > 0 {
+		return e.WithHint("--explain %q, the first of %d", names[0], len(names))
+	}
 	return e
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -114,6 +115,33 @@ func (f *planFlags) complete(s *cli.IO) (forecast.PlanOptions, []doc.Input, erro
 	default:
 		o.PerInstance = f.perInstance
 	}
+	switch {
+	case !(o.PerInstance > 0) || math.IsInf(o.PerInstance, 0):
+		return o, nil, cli.Usagef("--capacity-per-instance %g is not a positive number", o.PerInstance).WithHint("--capacity-per-instance 480")
+	case o.Target > 1 && o.Target <= 100:
+		return o, nil, cli.Usagef("--target %g is outside (0, 1]", o.Target).WithHint("--target %g for %g %%", o.Target/100, o.Target)
+	case !(o.Target > 0 && o.Target <= 1):
+		return o, nil, cli.Usagef("--target %g is outside (0, 1]", o.Target).WithHint("--target 0.55")
+	}
+	for _, span := range []struct {
+		flag string
+		d    time.Duration
+	}{{"lead", o.Lead}, {"hold", o.Hold}, {"every", o.Window}} {
+		if span.d < 0 {
+			return o, nil, cli.Usagef("--%s %s is negative", span.flag, span.d).WithHint("--%s 2h", span.flag)
+		}
+	}
+	for _, number := range []struct {
+		flag     string
+		n, least int
+	}{{"batch", o.Batch, 1}, {"min", o.Least, 0}, {"max", o.Most, 0}, {"max-change", o.MostChange, 0}} {
+		if number.n < number.least {
+			return o, nil, cli.Usagef("--%s %d is less than %d", number.flag, number.n, number.least).WithHint("--%s 2", number.flag)
+		}
+	}
+	if o.Most > 0 && o.Most < o.Least {
+		return o, nil, cli.Usagef("--min %d is more than --max %d", o.Least, o.Most).WithHint("--max %d, or no --max", 2*o.Least)
+	}
 	if f.band != "" {
 		low, high, _ := strings.Cut(f.band, ",")
 		var err, err2 error
@@ -121,6 +149,9 @@ func (f *planFlags) complete(s *cli.IO) (forecast.PlanOptions, []doc.Input, erro
 		o.High, err2 = strconv.ParseFloat(strings.TrimSpace(high), 64)
 		if err != nil || err2 != nil {
 			return o, nil, cli.Usagef("--band %q is not two ratios", f.band).WithHint("--band 0.50,0.60")
+		}
+		if !(o.Low > 0 && o.Low <= o.Target && o.Target <= o.High && o.High <= 1) {
+			return o, nil, cli.Usagef("--band %s does not hold the target %g inside (0, 1]", f.band, o.Target).WithHint("--band %.2f,%.2f", max(o.Target-0.05, 0.01), min(o.Target+0.05, 1))
 		}
 	}
 	for _, text := range f.freeze {
