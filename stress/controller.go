@@ -54,12 +54,11 @@ type Controller struct {
 	before             float64       // offered load of the window before, if it was served well
 	refuted            bool          // the estimate contradicts what was held
 	calm               time.Duration // near the estimate since the last of them
-	probe              float64       // backlog that is sought on purpose, 0: none is
-	plateau            int           // guard readings left in which the backlog is kept
-	stalled, disturbed bool          // in this window: the instance stood still; a guard changed the rate
-	asleep             bool          // the machine stood still in this window, or its queue is still there
-	pauses             int           // of the machine
-	draining           bool          // the last window ended with a queue to drain
+	vigil              vigil
+	stalled, disturbed bool // in this window: the instance stood still; a guard changed the rate
+	asleep             bool // the machine stood still in this window, or its queue is still there
+	pauses             int  // of the machine
+	draining           bool // the last window ended with a queue to drain
 }
 
 // A Command is what a person asks of a running test.
@@ -74,33 +73,27 @@ const (
 
 // The law in numbers.
 const (
-	baselineTime = 4 * time.Second         // enough for the service time to 2 % at some hundred requests per second
-	holdTime     = 4 * time.Second         // near the estimate, before it is believed
-	growth       = 1.25                    // highest growth per second
-	groping      = 1.08                    // the same above the cautious part of the estimate
-	caution      = 1.12                    // the same while the estimate is vague
-	probing      = 1.08                    // the same while the estimate is refuted by what was held, or vague and from outside
-	leap         = 2                       // highest growth per window
-	backOff      = 0.4                     // of the rate stays when the backlog is far over its limit
-	tolerance    = 1.35                    // times the limit is as much backlog as is watched
-	approach     = 0.6                     // part of the way to the ceiling per window
-	holdShare    = 0.93                    // of the estimated capacity, for the hold
-	leastHold    = 0.75                    // the same where few workers let misses grow slowly with the load
-	harmless     = 0.5                     // of the error budget is spent during such a hold, by the model
-	cautious     = 0.9                     // of the 5 % quantile of the estimate may be reached quickly
-	settled      = 0.025                   // relative standard deviation at which the estimate is believed
-	vague        = 0.25                    // the same above which an estimate from outside is no bound
-	eased        = 0.8                     // of the rate stays when a backlog shows while the estimate is that vague
-	easing       = 500 * time.Millisecond  // between two such steps: what came before has drained
-	patience     = 10 * time.Second        // near the estimate, and it is not believed more
-	outsideHold  = 7 * time.Second         // the same from outside, where it never is
-	usual        = 19 * time.Second        // a longer hold is a better estimate; people wait so long
-	probeAfter   = 13 * time.Second        // a backlog is sought then, if none came by itself
-	plateauTime  = 2400 * time.Millisecond // of a backlog near its limit, to see what it does to the service
-	credible     = 0.985                   // posterior probability at which a slow-down under backlog is believed
-	likely       = 0.75                    // the same when the error budget is spent
-	hinted       = 0.5                     // the same from which the test goes on for longer
-	open         = 0.05                    // the same from which a backlog is sought; 0.1 without any evidence
+	baselineTime = 4 * time.Second  // enough for the service time to 2 % at some hundred requests per second
+	holdTime     = 4 * time.Second  // near the estimate, before it is believed
+	growth       = 1.25             // highest growth per second
+	groping      = 1.08             // the same above the cautious part of the estimate
+	caution      = 1.12             // the same while the estimate is vague
+	probing      = 1.08             // the same while the estimate is refuted by what was held, or vague and from outside
+	leap         = 2                // highest growth per window
+	approach     = 0.6              // part of the way to the ceiling per window
+	holdShare    = 0.93             // of the estimated capacity, for the hold
+	leastHold    = 0.75             // the same where few workers let misses grow slowly with the load
+	harmless     = 0.5              // of the error budget is spent during such a hold, by the model
+	cautious     = 0.9              // of the 5 % quantile of the estimate may be reached quickly
+	settled      = 0.025            // relative standard deviation at which the estimate is believed
+	vague        = 0.25             // the same above which an estimate from outside is no bound
+	patience     = 10 * time.Second // near the estimate, and it is not believed more
+	outsideHold  = 7 * time.Second  // the same from outside, where it never is
+	usual        = 19 * time.Second // a longer hold is a better estimate; people wait so long
+	credible     = 0.9              // posterior probability at which a slow-down under backlog is believed
+	likely       = 0.3              // the same when the error budget or the time is spent, as healthy services seldom do
+	unprobed     = 0.985            // the first of these where no backlog can be sought
+	open         = 0.002            // the same from which a backlog is sought; 0.1 without any evidence
 )
 
 // NewController returns a controller in its baseline phase. cfg must pass
@@ -118,12 +111,12 @@ func (c *Controller) Command(cmd Command) Decision {
 	switch cmd {
 	case CommandHold:
 		c.paused = true
-		c.plateau, c.probe = 0, 0
+		c.vigil = vigil{}
 	case CommandResume:
 		c.paused = false
 	case CommandBackOff:
 		c.paused = true
-		c.plateau, c.probe = 0, 0
+		c.vigil = vigil{}
 		c.target = math.Max(c.base, c.target*0.8)
 	}
 	d := c.last
@@ -147,147 +140,6 @@ func (c *Controller) Step(s Sample) Decision {
 	c.last = d
 	return d
 }
-
-// Watch takes a guard reading between two windows (five times a second) and
-// returns a decision and true when the rate must change before the window
-// ends. Quantities that a fast reading has not are NaN.
-func (c *Controller) Watch(s Sample) (Decision, bool) {
-	c.gaps.add(s, c.changed+c.cfg.Lag)
-	if (s.Frozen > 0 || s.Window > 3*guardPeriod/2) && c.phase != PhaseBaseline {
-		// Not even the observer was let run: the machine stood still.
-		c.stalled, c.asleep = true, true
-		c.pauses++
-	}
-	jump := s.Backlog - c.fast.Backlog
-	if jump > math.Max(8, 0.6*c.target*s.Window.Seconds()) {
-		// Next to nothing was served since the last reading.
-		c.stalled = true
-	}
-	if !c.stalled && c.phase != PhaseBaseline && !s.Inferred {
-		c.surges.add(c.fast, s)
-	}
-	c.fast = s
-	if c.phase == PhaseDone || math.IsNaN(s.Backlog) {
-		return Decision{}, false
-	}
-	limit := c.backlogLimit()
-	if c.phase == PhaseBaseline || c.target <= c.base {
-		return Decision{}, false
-	}
-	if c.plateau > 0 {
-		return c.regulate(s, limit)
-	}
-	if c.unsure() {
-		limit *= 0.75
-		if c.phase != PhaseBackOff && s.Backlog > limit/2 && s.Backlog <= limit && s.End > c.changed+c.cfg.Lag+easing {
-			c.set(math.Max(c.base, eased*c.target), s.End)
-			return c.act(s, fmt.Sprintf("backlog %.0f, and what the instance bears is not known yet", s.Backlog)), true
-		}
-	}
-	if s.Backlog <= limit || c.phase == PhaseBackOff && (jump < 0 || s.End <= c.changed+c.cfg.Lag) {
-		return Decision{}, false
-	}
-	if c.phase != PhaseBackOff && !c.stalled {
-		c.calm = 0
-		if c.cfg.Lag == 0 && s.Backlog <= tolerance*limit && c.post.spread < 0.1 && s.Window > 0 {
-			c.plateau = int(plateauTime / s.Window)
-			return c.regulate(s, limit)
-		}
-	}
-	return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
-}
-
-// retreat lowers the rate so that the backlog drains.
-func (c *Controller) retreat(s Sample, why string) Decision {
-	c.phase, c.plateau, c.probe, c.disturbed = PhaseBackOff, 0, 0, true
-	c.set(math.Max(c.base, backOff*c.target), s.End)
-	return c.act(s, why)
-}
-
-// wanted returns the backlog that a probe would keep up: at most six tenths of
-// the limit, and so little that a request behind it meets the objective with
-// its service time in 99 of 100 cases. It is 0 if that backlog would not show a
-// slow-down of half a per cent per waiting request.
-func (c *Controller) wanted() float64 {
-	m := c.post.best
-	slow, sum := 0.0, 0.0
-	for _, a := range m.service {
-		if slow = a.value; sum+a.p >= 0.99 {
-			break
-		}
-		sum += a.p
-	}
-	sat := m.saturation()
-	if c.cfg.MaxRate > 0 && c.cfg.MaxRate < sat {
-		return 0 // out of reach
-	}
-	backlog := math.Min(0.6*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
-	seen := 0.7 * 0.005 * backlog // relative, on average over the probe
-	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*plateauTime.Seconds()/math.Max(0.1, m.cs2)) < 2.5 {
-		return 0
-	}
-	return backlog
-}
-
-// share returns the share of the estimated capacity at which it is
-// confirmed: less than usual where few workers let the misses grow so slowly
-// with the load that the error budget would be spent below the capacity.
-func (c *Controller) share() float64 {
-	m := c.post.best
-	full := m.capacity(c.bound, c.miss)
-	if !(full > 0) {
-		return holdShare
-	}
-	return math.Min(holdShare, math.Max(leastHold, m.capacity(c.bound, harmless*c.cfg.ErrorBudget)/full))
-}
-
-// act makes the decision that a guard reading asks for.
-func (c *Controller) act(s Sample, why string) Decision {
-	d := c.decision(fmt.Sprintf("%s: %.0f/s", why, c.target))
-	d.At = s.End
-	c.last = d
-	return d
-}
-
-// regulate keeps a backlog that came by itself near two thirds of its limit
-// for a moment: how much is done while it lasts tells a healthy instance, which
-// soon drains it, from one that a backlog slows down. The rate stays below the
-// estimated capacity.
-func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
-	c.plateau--
-	if c.plateau <= 0 {
-		defer func() { c.probe = 0 }()
-	}
-	c.phase, c.disturbed = PhaseBackOff, true
-	switch {
-	case s.Backlog > tolerance*limit || c.stalled:
-		return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
-	case c.probe > 0 && c.plateau > 0:
-		// Just below saturation the backlog comes by itself.
-		c.set(math.Max(c.base, math.Min(1.01*c.est.PerSecond, 0.97*c.post.best.saturation()+(c.probe-s.Backlog)/0.6)), s.End)
-		return c.act(s, fmt.Sprintf("backlog %.0f, %.0f are sought to see what they do", s.Backlog, c.probe)), true
-	case s.Backlog < 0.25*limit:
-		c.phase, c.plateau = PhaseHold, 0
-		c.set(math.Max(c.base, 0.98*c.share()*c.est.PerSecond), s.End)
-		return c.act(s, "the backlog drained by itself"), true
-	case c.plateau <= 0:
-		c.plateau = 0
-		c.set(math.Max(c.base, 0.8*c.est.PerSecond), s.End)
-		return c.act(s, "the backlog was watched for long enough"), true
-	}
-	c.set(math.Max(c.base, math.Min(0.97*c.est.PerSecond, 0.9*c.post.best.saturation()+(0.85*limit-s.Backlog)/0.3)), s.End)
-	return c.act(s, fmt.Sprintf("backlog %.0f of at most %.0f is watched", s.Backlog, limit)), true
-}
-
-// backlogLimit is the backlog at which a request waits 45 % of the time of the
-// objective.
-func (c *Controller) backlogLimit() float64 {
-	return math.Max(4, 0.45*c.bound*math.Max(c.target, c.est.PerSecond))
-}
-
-// unsure reports whether what was seen from outside does not tell yet where
-// not to go.
-func (c *Controller) unsure() bool { return c.post.outside && c.post.spread > vague }
 
 // account counts the requests and the harm.
 func (c *Controller) account(s Sample) {
@@ -466,6 +318,9 @@ func (c *Controller) decide(s Sample) Decision {
 		c.near += s.Window
 		c.calm += s.Window
 	}
+	if c.vigil.seeking() && c.post.degraded <= open {
+		c.vigil = vigil{} // the question is answered
+	}
 	// 2.5 standard deviations of a count are chance.
 	lack := math.Max(0.1*c.asked, 2.5*math.Sqrt(c.asked/s.Window.Seconds()))
 	if c.phase == PhaseRamp && safe && s.Offered < c.asked-lack && c.cfg.Lag == 0 {
@@ -480,12 +335,18 @@ func (c *Controller) decide(s Sample) Decision {
 	}
 	limit := usual + 6*c.cfg.Lag
 	wanted := c.wanted()
-	switch {
-	case c.post.coarse:
-	case c.post.degraded > hinted, c.post.degraded > 1.5*slowDownPrior && wanted > 0:
+	// Without the waits of every request the saturation is not known well
+	// enough to see a small loss of it.
+	slower, believed, suspected := c.post.degraded, credible, likely
+	if c.post.coarse {
+		slower = 0
+	}
+	if wanted == 0 {
+		believed, suspected = unprobed, credible
+	}
+	undecided := slower > open && (wanted > 0 || slower > likely)
+	if undecided {
 		limit *= 2
-	case c.post.degraded > open && wanted > 0:
-		limit = limit * 6 / 5
 	}
 	if c.cfg.Window > 2*time.Second {
 		limit = 0 // a window is long enough
@@ -497,20 +358,19 @@ func (c *Controller) decide(s Sample) Decision {
 	}
 	// The budget is that of the whole test, with the requests still to come.
 	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
-	// Without the waits of every request the saturation is not known well
-	// enough to see a small loss of it.
-	slowed := c.post.degraded > credible && !c.post.coarse
 	switch {
-	case c.missed > budget && c.post.degraded > likely && !c.post.coarse:
-		return c.finish(capacity.VerdictMetastable, "the error budget is spent, and the service slows down as its backlog grows")
-	case c.missed > budget && !slowed:
-		return c.finish(capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget))
-	case slowed:
+	case slower > believed:
 		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
+	case c.missed > budget && slower > suspected:
+		return c.finish(capacity.VerdictMetastable, "the error budget is spent, and most likely the service slows down as its backlog grows")
+	case c.missed > budget:
+		return c.finish(capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget))
+	case elapsed >= limit && slower > suspected && wanted > 0:
+		return c.finish(capacity.VerdictMetastable, "most likely the service slows down as its backlog grows")
 	case c.capped >= 3, c.short >= 5:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
-	case wanted > 0 && !c.paused && c.post.degraded > open && c.calm >= 2*time.Second && c.near >= holdTime && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
-		c.probe, c.plateau, c.calm = wanted, int(plateauTime/guardPeriod), 0
+	case c.vigil.readings == 0 && undecided && wanted > 0 && !c.paused && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
+		c.vigil, c.calm = vigil{readings: int(probeTime / guardPeriod), sought: wanted}, 0
 		return c.decision("looking what a backlog does to the service")
 	case c.near >= holdTime && (c.post.spread < settled || c.near >= enough) && elapsed >= limit:
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
@@ -525,8 +385,11 @@ func (c *Controller) decide(s Sample) Decision {
 
 // steer chooses the next rate.
 func (c *Controller) steer(s Sample, ceiling float64) {
+	if c.vigil.seeking() {
+		return
+	}
 	if c.phase == PhaseBackOff {
-		if c.plateau > 0 || !(c.lastBacklog < 0.2*c.backlogLimit()) {
+		if c.vigil.readings > 0 || !(c.lastBacklog < 0.2*c.backlogLimit()) {
 			return // watched or draining
 		}
 		c.phase = PhaseHold
@@ -578,6 +441,9 @@ func (c *Controller) decision(reason string) Decision {
 func (c *Controller) intent() string {
 	switch c.phase {
 	case PhaseHold:
+		if c.vigil.seeking() {
+			return fmt.Sprintf("keep a backlog of %.0f up with %.0f/s", c.vigil.sought, c.target)
+		}
 		return fmt.Sprintf("hold %.0f/s to confirm it", c.target)
 	case PhaseBackOff:
 		return fmt.Sprintf("let the backlog drain at %.0f/s", c.target)

@@ -104,11 +104,12 @@ type surges struct{ spans []surge }
 
 type surge struct {
 	seconds, backlog, after, arrived, done float64
+	rate                                   float64 // of arrivals that is asked for, per second
 	service                                float64 // mean service time of those done, NaN if unknown
 }
 
-func (g *surges) add(before, after Sample) {
-	u := surge{seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds(), service: after.Mean - after.QueueWait}
+func (g *surges) add(before, after Sample, rate float64) {
+	u := surge{rate: rate, seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds(), service: after.Mean - after.QueueWait}
 	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
 		return
 	}

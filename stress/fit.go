@@ -402,13 +402,24 @@ func waitLikelihood(ws []window, m model) float64 {
 
 // slowDowns are the relative slow-downs per waiting request that are tried, and
 // slowDownPrior how likely there is one at all: most services have none.
-var slowDowns = []float64{0.0025, 0.005, 0.01, 0.02}
+var slowDowns = []float64{0.005, 0.01, 0.02}
 
 const slowDownPrior = 0.1
 
 // slowDownSuspected is the slow-down per waiting request by which the service
 // time of a window with a queue may be off, where it stands for one without.
 const slowDownSuspected = 0.005
+
+// oldAge is the factor of aged, found in simulation of 4 to 32 workers at 85 to
+// 99 % of saturation, with coefficients of variation from 0.5 to 1.5.
+const oldAge = 1.7
+
+// aged returns by how much, relative, the mean service time of a span exceeds
+// that of all requests: where a backlog has come up although the rate does not
+// explain it, those in service at the beginning are likely to be slow ones.
+func (m model) aged(u surge) float64 {
+	return oldAge * math.Max(0, 1-u.rate/m.saturation()) * m.cs2 * m.k / u.done
+}
 
 // spanLikelihood is the logarithm of the chance of what was done in the spans
 // in which all workers were busy: the plainest evidence of the saturation there
@@ -421,7 +432,7 @@ func spanLikelihood(spans []surge, m model) (log, degraded float64) {
 			if u.service > 0 && u.done >= 1 {
 				// The backlog that comes by what arrives, not by what is slow.
 				b := math.Max(u.backlog/2, u.backlog+(u.arrived-sat*u.seconds)/2)
-				off := u.service/(m.saturated()*(1+d*b)) - 1
+				off := u.service/(m.saturated()*(1+d*b+m.aged(u))) - 1
 				l -= math.Min(12, off*off*u.done/(m.cs2+0.02)/2)
 			}
 			// With less backlog at both ends a lull may have emptied the queue:

@@ -126,7 +126,7 @@ func TestControllerKeepsHarmLowAtSmallBusyServices(t *testing.T) {
 // ended with a guard; half of the budget leaves 7 of 80.
 func TestControllerConfirmsInstancesOfFewWorkers(t *testing.T) {
 	t.Parallel() // it computes only, in virtual time
-	const runs = 20
+	const runs = 80
 	ended, missed := 0, 0.0
 	for i, x := range []struct {
 		s     station
@@ -150,7 +150,7 @@ func TestControllerConfirmsInstancesOfFewWorkers(t *testing.T) {
 			t.Errorf("%s: median error %.1f %%", x.bound, 100*e)
 		}
 	}
-	if ended < runs-4 || missed > 0.0035 {
+	if ended < runs*8/10 || missed > 0.0035 {
 		t.Errorf("%d of %d tests found a capacity, %.2f %% of the requests missed the objective", ended, runs, 100*missed)
 	}
 }
@@ -235,14 +235,15 @@ func TestEverySimulatedDecisionIsReplayed(t *testing.T) {
 }
 
 func TestMetastableServiceIsNotGivenACapacity(t *testing.T) {
-	const runs = 16 // four are a matter of luck
+	const runs = 40
 	for _, sc := range Scenarios() {
 		if !sc.Unstable {
 			continue
 		}
-		flagged := 0
+		flagged, missed := 0, 0.0
 		for seed := range uint64(runs) {
 			o := sc.simulate(NewController(sc.config()), seed+1, 60*time.Second)
+			missed += o.violations / runs
 			if o.verdict == capacity.VerdictMetastable {
 				flagged++
 				if o.estimate.PerSecond != 0 {
@@ -250,8 +251,8 @@ func TestMetastableServiceIsNotGivenACapacity(t *testing.T) {
 				}
 			}
 		}
-		if flagged < runs*3/4 {
-			t.Errorf("%d of %d runs are called metastable", flagged, runs)
+		if flagged < runs*95/100 || missed > 0.01 {
+			t.Errorf("%d of %d runs are called metastable, %.2f %% of the requests missed the objective", flagged, runs, 100*missed)
 		}
 	}
 }
