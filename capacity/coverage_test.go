@@ -27,9 +27,9 @@ func autocorrelated(rng *rand.Rand, n int, phi, noise float64) []Metric {
 // The 95 % interval of the capacity holds the truth, 950 per second, in about
 // 95 % of histories, however long they are, however much the noise remembers and
 // though one window in 30 has something else in it; with a dozen of independent
-// windows, 30 that remember 0.6, in 91 %. Chance is 1.1 % at one standard error.
+// windows, 30 that remember 0.6, in 91 %. Chance is 1.3 % at one standard error,
+// from 200 windows on, where a run takes longer, 1.5 %.
 func TestFitIntervalHoldsTheTruth(t *testing.T) {
-	const runs = 400
 	for _, c := range []struct {
 		n        int
 		phi      float64
@@ -48,13 +48,20 @@ func TestFitIntervalHoldsTheTruth(t *testing.T) {
 		{120, 0.3, false, 0.91, 0.06},
 		{120, 0.6, false, 0.91, 0.08},
 		{120, 0.8, false, 0.92, 0.13},
+		{200, 0, false, 0.92, 0.04},
+		{200, 0.6, false, 0.90, 0.06},
+		{200, 0.8, false, 0.92, 0.10},
 		{500, 0, true, 0.92, 0.025},
-		{500, 0.6, false, 0.92, 0.04},
+		{500, 0.6, false, 0.92, 0.035},
 		{500, 0.6, true, 0.92, 0.04},
-		{500, 0.8, false, 0.92, 0.06},
+		{500, 0.8, false, 0.92, 0.055},
+		{1000, 0.8, false, 0.92, 0.035},
 	} {
 		rng := rand.New(rand.NewPCG(77, uint64(c.n)))
-		held, slope, fits := 0.0, 0.0, 0.0
+		runs, held, slope, fits := 300, 0.0, 0.0, 0.0
+		if c.n >= 200 {
+			runs = 200
+		}
 		var widths []float64
 		for range runs {
 			rows := autocorrelated(rng, c.n, c.phi, 0.08)
@@ -82,7 +89,7 @@ func TestFitIntervalHoldsTheTruth(t *testing.T) {
 		}
 		slices.Sort(widths)
 		got, cost, width := held/fits, slope/fits, widths[len(widths)/2]
-		if got < c.least || got > 0.998 || cost < c.least || width > c.width || fits < 0.95*runs {
+		if got < c.least || got > 0.995 || cost < c.least || width > c.width || fits < 0.95*float64(runs) {
 			t.Errorf("%d windows, phi %.1f, outliers %v: the interval of the capacity holds in %.3f, of the cost in %.3f, is %.3f wide, of %.0f fits", c.n, c.phi, c.outliers, got, cost, width, fits)
 		}
 	}
