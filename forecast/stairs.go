@@ -36,8 +36,8 @@ type stairs struct {
 
 const (
 	// changeCost is what a change costs: the highest number of instances for so
-	// many hours. On the hourly benchmark it makes 22 steps a week of the 31 that
-	// free changes take within the band, at 1 % more replica-hours.
+	// many hours. On the hourly benchmark it makes 21 to 23 steps a week of the 30
+	// to 39 that free changes take, at 1 % more of last week's replica-hours.
 	changeCost = 0.25
 	// missingCost makes a missing instance dearer than all others together.
 	missingCost = 100
