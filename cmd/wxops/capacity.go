@@ -302,6 +302,9 @@ end of the capacity's interval. Utilization means load / measured capacity.`,
 			if !(needs.Imbalance >= 1) {
 				return cli.Usagef("--imbalance %g is outside [1, inf)", needs.Imbalance).WithHint("--imbalance 1.2")
 			}
+			if err := checkTarget(needs.Target); err != nil {
+				return err
+			}
 			if !(needs.Demand >= 0) {
 				return cli.Usagef("--demand %g is outside [0, inf)", needs.Demand).WithHint("--demand 12000")
 			}
@@ -366,6 +369,17 @@ end of the capacity's interval. Utilization means load / measured capacity.`,
 	_ = cmd.MarkFlagRequired("curve") // the flag is there
 	out.addFlags(cmd)
 	return cmd
+}
+
+// checkTarget refuses a --target outside (0, 1], and says how a per cent is written.
+func checkTarget(target float64) error {
+	switch {
+	case target > 1 && target <= 100:
+		return cli.Usagef("--target %g is outside (0, 1]", target).WithHint("--target %g for %g %%", target/100, target)
+	case !(target > 0 && target <= 1):
+		return cli.Usagef("--target %g is outside (0, 1]", target).WithHint("--target 0.55")
+	}
+	return nil
 }
 
 // forecastDemand is the highest day-peak quantile of the service in a forecast,

@@ -146,8 +146,8 @@ whose path its key curve names, else the one in its place of --curve.`,
 			if err != nil {
 				return cli.Usagef("cannot use the catalogue %q", path).WithCause(err).WithHint("types: [{name: m5, price_per_hour: 0.1, capacity_per_second: 480}]")
 			}
-			if !(target > 0 && target <= 1) {
-				return cli.Usagef("--target %g is outside (0, 1]", target).WithHint("--target 0.55")
+			if err := checkTarget(target); err != nil {
+				return err
 			}
 			inputs := []doc.Input{{Name: path, SHA256: sha256Hex(b)}}
 			measured := map[string]float64{}

@@ -115,13 +115,11 @@ func (f *planFlags) complete(s *cli.IO) (forecast.PlanOptions, []doc.Input, erro
 	default:
 		o.PerInstance = f.perInstance
 	}
-	switch {
-	case !(o.PerInstance > 0) || math.IsInf(o.PerInstance, 0):
+	if !(o.PerInstance > 0) || math.IsInf(o.PerInstance, 0) {
 		return o, nil, cli.Usagef("--capacity-per-instance %g is not a positive number", o.PerInstance).WithHint("--capacity-per-instance 480")
-	case o.Target > 1 && o.Target <= 100:
-		return o, nil, cli.Usagef("--target %g is outside (0, 1]", o.Target).WithHint("--target %g for %g %%", o.Target/100, o.Target)
-	case !(o.Target > 0 && o.Target <= 1):
-		return o, nil, cli.Usagef("--target %g is outside (0, 1]", o.Target).WithHint("--target 0.55")
+	}
+	if err := checkTarget(o.Target); err != nil {
+		return o, nil, err
 	}
 	for _, span := range []struct {
 		flag string
@@ -141,6 +139,13 @@ func (f *planFlags) complete(s *cli.IO) (forecast.PlanOptions, []doc.Input, erro
 	}
 	if o.Most > 0 && o.Most < o.Least {
 		return o, nil, cli.Usagef("--min %d is more than --max %d", o.Least, o.Most).WithHint("--max %d, or no --max", 2*o.Least)
+	}
+	if o.Most > 0 && o.Most/o.Batch*o.Batch < max(o.Least, 1) {
+		batches := (max(o.Least, 1) + o.Batch - 1) / o.Batch
+		return o, nil, cli.Usagef("no multiple of --batch %d lies between --min %d and --max %d", o.Batch, o.Least, o.Most).WithHint("--max %d", batches*o.Batch)
+	}
+	if o.MostChange > 0 && o.MostChange < o.Batch {
+		return o, nil, cli.Usagef("--max-change %d is less than one --batch %d", o.MostChange, o.Batch).WithHint("--max-change %d", o.Batch)
 	}
 	if f.band != "" {
 		low, high, _ := strings.Cut(f.band, ",")
