@@ -484,6 +484,9 @@ func TestDeathOfTheWatchdogEndsTheTest(t *testing.T) {
 	if rep, err := s.Restore(t.Context()); err != nil || !rep.Clean() {
 		t.Errorf("Restore = %+v, %v", rep, err)
 	}
+	if _, err := s.SetShare(t.Context(), 0.6); !errors.Is(err, naming.ErrLeaseLost) {
+		t.Errorf("a share after the lost lease has put everything back: %v, want %v", err, naming.ErrLeaseLost)
+	}
 	if err := l.atBase(t); err != nil {
 		t.Error(err)
 	}

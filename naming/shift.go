@@ -313,7 +313,12 @@ func (s *Shift) SetShare(ctx context.Context, wantedShare float64) (actual float
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.restored {
-		return 0, errors.New("set share: the weights were restored already")
+		select {
+		case <-s.lost: // which restored them
+			return 0, fmt.Errorf("set share: %w", s.lostErr)
+		default:
+			return 0, errors.New("set share: the weights were restored already")
+		}
 	}
 	if err := s.holdsLease(); err != nil {
 		return 0, fmt.Errorf("set share: %w", err)
