@@ -80,7 +80,7 @@ const (
 	caution      = 1.12             // the same while the estimate is vague
 	probing      = 1.08             // the same while the estimate is refuted by what was held, or vague and from outside
 	leap         = 2                // highest growth per window
-	approach     = 0.6              // part of the way to the ceiling per window
+	approach     = 0.6              // part of the way to the ceiling per second
 	holdShare    = 0.93             // of the estimated capacity, for the hold
 	leastHold    = 0.75             // the same where few workers let misses grow slowly with the load
 	harmless     = 0.5              // of the error budget is spent during such a hold, by the model
@@ -93,6 +93,7 @@ const (
 	credible     = 0.9              // posterior probability at which a slow-down under backlog is believed
 	likely       = 0.3              // the same when the error budget or the time is spent, as healthy services seldom do
 	unprobed     = 0.985            // the first of these where no backlog can be sought
+	doubtful     = 0.005            // the same from which the test goes on for longer
 	open         = 0.002            // the same from which a backlog is sought; 0.1 without any evidence
 )
 
@@ -344,8 +345,7 @@ func (c *Controller) decide(s Sample) Decision {
 	if wanted == 0 {
 		believed, suspected = unprobed, credible
 	}
-	undecided := slower > open && (wanted > 0 || slower > likely)
-	if undecided {
+	if slower > likely || slower > doubtful && wanted > 0 {
 		limit *= 2
 	}
 	if c.cfg.Window > 2*time.Second {
@@ -369,7 +369,7 @@ func (c *Controller) decide(s Sample) Decision {
 		return c.finish(capacity.VerdictMetastable, "most likely the service slows down as its backlog grows")
 	case c.capped >= 3, c.short >= 5:
 		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
-	case c.vigil.readings == 0 && undecided && wanted > 0 && !c.paused && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
+	case c.vigil.readings == 0 && slower > open && wanted > 0 && !c.paused && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
 		c.vigil, c.calm = vigil{readings: int(probeTime / guardPeriod), sought: wanted}, 0
 		return c.decision("looking what a backlog does to the service")
 	case c.near >= holdTime && (c.post.spread < settled || c.near >= enough) && elapsed >= limit:
@@ -397,7 +397,8 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 	next := ceiling
 	if c.target < ceiling {
 		fast := math.Min(leap, math.Pow(growth, s.Window.Seconds()))
-		next = math.Min(c.target*fast, c.target+approach*(ceiling-c.target))
+		part := 1 - math.Pow(1-approach, s.Window.Seconds())
+		next = math.Min(c.target*fast, c.target+part*(ceiling-c.target))
 		if next > 0.985*ceiling {
 			next = ceiling
 		}
