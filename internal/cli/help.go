@@ -103,9 +103,9 @@ func flagRows(flags *pflag.FlagSet) [][2]string {
 		switch {
 		case f.Value.Type() == "bool":
 		case f.NoOptDefVal != "":
-			word += "[=" + placeholder(kind) + "]"
+			word += "[=" + valueWord(kind) + "]"
 		default:
-			word += " " + placeholder(kind)
+			word += " " + valueWord(kind)
 		}
 		if f.Name == "help" {
 			text = "print this help"
@@ -120,9 +120,9 @@ func flagRows(flags *pflag.FlagSet) [][2]string {
 	return rows
 }
 
-// placeholder returns the word for the value of a flag, for what pflag says of it:
+// valueWord returns the word for the value of a flag, for what pflag says of it:
 // the word in back quotes in its usage, else a word for its type.
-func placeholder(kind string) string {
+func valueWord(kind string) string {
 	switch kind {
 	case "string", "strings", "stringArray":
 		return "TEXT"
@@ -133,7 +133,7 @@ func placeholder(kind string) string {
 	}
 }
 
-// plainUsages takes the back quotes of placeholders out of the usages of all
+// plainUsages takes the back quotes of value words out of the usages of all
 // flags: shells show these as they are.
 func plainUsages(cmd *cobra.Command) {
 	plain := func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) }
