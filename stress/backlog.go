@@ -13,21 +13,21 @@ import (
 
 // The law of backlogs in numbers.
 const (
-	backOff     = 0.4                    // of the rate stays when the backlog is far over its limit
-	tolerance   = 1.35                   // times the limit is as much backlog as is watched
-	watched     = 0.6                    // of the limit is kept up while a backlog is watched
-	eased       = 0.8                    // of the rate stays when a backlog shows while the estimate is vague
-	easing      = 500 * time.Millisecond // between two such steps: what came before has drained
-	watchTime   = 2400 * time.Millisecond
-	watchRate   = 0.97                   // of the estimated capacity at most, while a backlog drains that came by itself
-	probeTime   = 8 * time.Second        // at most; it ends with the answer
-	probeRate   = 1.01                   // of the estimated capacity at most, while a backlog is sought
-	probeAfter  = 11 * time.Second       // since the start of the test
-	probeNear   = 2 * time.Second        // near the estimate, without a backlog, before one is sought
-	filling     = 300 * time.Millisecond // in which a backlog shall come up to what is sought
-	emptying    = 150 * time.Millisecond // in which it shall go down to it: too much harms, too little does not
-	discernible = 4                      // standard deviations by which a probe would tell a slow-down
-	steadiness  = 0.03                   // relative change of the target that leaves a window steady
+	backOff     = 0.4                     // of the rate stays when the backlog is far over its limit
+	tolerance   = 1.35                    // times the limit is as much backlog as is watched
+	watched     = 0.6                     // of the limit is kept up while a backlog is watched
+	eased       = 0.8                     // of the rate stays when a backlog shows while the estimate is vague
+	easing      = 500 * time.Millisecond  // between two such steps: what came before has drained
+	watchTime   = 2400 * time.Millisecond // at most, of a backlog that came by itself
+	watchRate   = 0.97                    // of the estimated capacity at most, while a backlog drains that came by itself
+	probeTime   = 8 * time.Second         // at most; it ends with the answer
+	probeRate   = 1.01                    // of the estimated capacity at most, while a backlog is sought
+	probeAfter  = 11 * time.Second        // since the start of the test
+	probeNear   = 2 * time.Second         // near the estimate, without a backlog, before one is sought
+	filling     = 300 * time.Millisecond  // in which a backlog shall come up to what is sought
+	emptying    = 150 * time.Millisecond  // in which it shall go down to it: too much harms, too little does not
+	discernible = 4                       // standard deviations by which a probe would tell a slow-down
+	steadiness  = 0.03                    // relative change of the target that leaves a window steady
 )
 
 // A vigil is the time in which the controller keeps a backlog up.
