@@ -143,27 +143,20 @@ func (h *http2) begin(w *worker, c *conn, r *request, t *wire) {
 	}
 	h.active[r.stream] = r
 	r.body = body{rest: t.body, window: h.initialWindow, grpc: -1}
-	flags := byte(flagEndHeaders)
+	flags := byte(0)
 	if len(t.body) == 0 {
-		flags |= flagEndStream
+		flags = flagEndStream
 	}
-	first := t.bytes[:min(len(t.bytes), maxFrame)]
-	if rest := t.bytes[len(first):]; len(rest) > 0 {
-		h.out = appendFrame(h.out, len(first), frameHeaders, flags&^flagEndHeaders, r.stream)
-		h.out = append(h.out, first...)
-		for len(rest) > 0 {
-			k := min(len(rest), maxFrame)
-			flag := byte(0)
-			if k == len(rest) {
-				flag = flagEndHeaders
-			}
-			h.out = appendFrame(h.out, k, frameContinuation, flag, r.stream)
-			h.out = append(h.out, rest[:k]...)
-			rest = rest[k:]
+	kind := byte(frameHeaders)
+	for rest := t.bytes; ; kind, flags = frameContinuation, 0 {
+		k := min(len(rest), maxFrame)
+		if k == len(rest) {
+			flags |= flagEndHeaders
 		}
-	} else {
-		h.out = appendFrame(h.out, len(first), frameHeaders, flags, r.stream)
-		h.out = append(h.out, first...)
+		h.out = append(appendFrame(h.out, k, kind, flags, r.stream), rest[:k]...)
+		if rest = rest[k:]; len(rest) == 0 {
+			break
+		}
 	}
 	if len(t.body) > 0 && !h.pour(r) {
 		h.stalled = append(h.stalled, r)
@@ -199,13 +192,18 @@ func (h *http2) resume() {
 
 // cancel gives up on r, which has been counted.
 func (h *http2) cancel(w *worker, c *conn, r *request) {
-	h.out = appendFrame(h.out, 4, frameReset, 0, r.stream)
-	h.out = binary.BigEndian.AppendUint32(h.out, cancelled)
+	h.reset(w, c, r)
 	h.forget(r)
-	w.dirty(c)
 	if h.room() {
 		w.list(c)
 	}
+}
+
+// reset tells the server that nothing more comes of r and nothing is wanted.
+func (h *http2) reset(w *worker, c *conn, r *request) {
+	h.out = appendFrame(h.out, 4, frameReset, 0, r.stream)
+	h.out = binary.BigEndian.AppendUint32(h.out, cancelled)
+	w.dirty(c)
 }
 
 func (h *http2) forget(r *request) {
@@ -239,8 +237,8 @@ func (h *http2) feed(w *worker, c *conn, b []byte, at int64) Failure {
 		if len(b) < frameHead+length {
 			break
 		}
-		stream := binary.BigEndian.Uint32(b[5:]) & math.MaxInt32
-		if failure := h.frame(w, c, b[3], b[4], stream, b[frameHead:frameHead+length], at); failure != none {
+		f := frame{kind: b[3], flags: b[4], stream: binary.BigEndian.Uint32(b[5:]) & math.MaxInt32, payload: b[frameHead : frameHead+length]}
+		if failure := h.frame(w, c, f, at); failure != none {
 			return failure
 		}
 		if c.h2 != h {
@@ -255,112 +253,163 @@ func (h *http2) feed(w *worker, c *conn, b []byte, at int64) Failure {
 	return none
 }
 
-func (h *http2) frame(w *worker, c *conn, kind, flags byte, stream uint32, p []byte, at int64) Failure {
-	if h.blockStream != 0 && (kind != frameContinuation || stream != h.blockStream) {
+// A frame is one frame of HTTP/2 without its length.
+type frame struct {
+	kind, flags byte
+	stream      uint32
+	payload     []byte
+}
+
+// frame consumes one frame that came at instant at.
+func (h *http2) frame(w *worker, c *conn, f frame, at int64) Failure {
+	if h.blockStream != 0 && (f.kind != frameContinuation || f.stream != h.blockStream) {
 		return Malformed
 	}
-	switch kind {
+	switch f.kind {
 	case frameData:
-		h.received += int64(len(p))
-		if h.received >= windowUpdateEvery {
-			h.update(w, c, 0, h.received)
-			h.received = 0
-		}
-		r := h.active[stream]
-		if r == nil {
-			return h.stray(stream)
-		}
-		if r.body.status == 0 {
-			return Malformed
-		}
-		if flags&flagEndStream != 0 {
-			return h.complete(w, c, r, at)
-		}
-		if r.body.received += int64(len(p)); r.body.received >= windowUpdateEvery {
-			h.update(w, c, stream, r.body.received)
-			r.body.received = 0
-		}
+		return h.data(w, c, f, at)
 	case frameHeaders:
-		if flags&flagPadded != 0 {
-			if len(p) == 0 || int(p[0]) >= len(p) {
-				return Malformed
-			}
-			p = p[1 : len(p)-int(p[0])]
-		}
-		if flags&flagPriority != 0 {
-			if len(p) < 5 {
-				return Malformed
-			}
-			p = p[5:]
-		}
-		end := flags&flagEndStream != 0
-		if flags&flagEndHeaders != 0 {
-			return h.headers(w, c, stream, p, end, at)
-		}
-		h.block, h.blockStream, h.blockEnd = append(h.block[:0], p...), stream, end
-		if stream == 0 {
-			return Malformed
-		}
+		return h.beginBlock(w, c, f, at)
 	case frameContinuation:
-		if h.blockStream == 0 {
-			return Malformed
-		}
-		if h.block = append(h.block, p...); len(h.block) > maxHead {
-			return Header
-		}
-		if flags&flagEndHeaders != 0 {
-			h.blockStream = 0
-			return h.headers(w, c, stream, h.block, h.blockEnd, at)
-		}
+		return h.continueBlock(w, c, f, at)
 	case frameReset:
-		if len(p) != 4 || stream == 0 {
-			return Malformed
-		}
-		if r := h.active[stream]; r != nil {
-			w.failed(r, Closed)
-			h.forget(r)
-			w.release(c, w.clock())
-		}
+		return h.resetByPeer(w, c, f)
 	case frameSettings:
-		return h.settings(w, c, flags, p)
+		return h.settings(w, c, f)
 	case framePing:
-		if len(p) != 8 {
-			return Malformed
-		}
-		if flags&flagAck == 0 {
-			h.out = append(appendFrame(h.out, 8, framePing, flagAck, 0), p...)
-			w.dirty(c)
-		}
+		return h.ping(w, c, f)
 	case frameGoAway:
-		if len(p) < 8 {
-			return Malformed
-		}
-		h.away = true
-		last := binary.BigEndian.Uint32(p) & math.MaxInt32
-		for id, r := range h.active {
-			if id > last { // the server has not begun with it: it may be sent again
-				h.forget(r)
-				w.again(r)
-			}
-		}
+		return h.goAway(w, f)
 	case frameWindow:
-		if len(p) != 4 {
-			return Malformed
-		}
-		k := int64(binary.BigEndian.Uint32(p) & math.MaxInt32)
-		if stream == 0 {
-			h.window += k
-		} else if r := h.active[stream]; r != nil {
-			r.body.window += k
-		}
-		if len(h.stalled) > 0 {
-			h.resume()
-			w.dirty(c)
-		}
+		return h.widen(w, c, f)
 	case framePush:
 		return Malformed // it was forbidden
 	}
 	return none // unknown kinds are ignored (RFC 9113, 5.5)
+}
+
+// data counts bytes of an answer's body, which nobody reads, and gives the peer
+// new windows in time.
+func (h *http2) data(w *worker, c *conn, f frame, at int64) Failure {
+	n := int64(len(f.payload))
+	if h.received += n; h.received >= windowUpdateEvery {
+		h.update(w, c, 0, h.received)
+		h.received = 0
+	}
+	r := h.active[f.stream]
+	if r == nil {
+		return h.stray(f.stream)
+	}
+	if r.body.status == 0 {
+		return Malformed
+	}
+	if f.flags&flagEndStream != 0 {
+		return h.complete(w, c, r, at)
+	}
+	if r.body.received += n; r.body.received >= windowUpdateEvery {
+		h.update(w, c, f.stream, r.body.received)
+		r.body.received = 0
+	}
+	return none
+}
+
+// beginBlock takes a header block, or the beginning of one that continues.
+func (h *http2) beginBlock(w *worker, c *conn, f frame, at int64) Failure {
+	p := f.payload
+	if f.flags&flagPadded != 0 {
+		if len(p) == 0 || int(p[0]) >= len(p) {
+			return Malformed
+		}
+		p = p[1 : len(p)-int(p[0])]
+	}
+	if f.flags&flagPriority != 0 {
+		if len(p) < 5 {
+			return Malformed
+		}
+		p = p[5:]
+	}
+	end := f.flags&flagEndStream != 0
+	if f.flags&flagEndHeaders != 0 {
+		return h.headers(w, c, f.stream, p, end, at)
+	}
+	if f.stream == 0 {
+		return Malformed
+	}
+	h.block, h.blockStream, h.blockEnd = append(h.block[:0], p...), f.stream, end
+	return none
+}
+
+func (h *http2) continueBlock(w *worker, c *conn, f frame, at int64) Failure {
+	if h.blockStream == 0 {
+		return Malformed
+	}
+	if h.block = append(h.block, f.payload...); len(h.block) > maxHead {
+		return Header
+	}
+	if f.flags&flagEndHeaders == 0 {
+		return none
+	}
+	h.blockStream = 0
+	return h.headers(w, c, f.stream, h.block, h.blockEnd, at)
+}
+
+// resetByPeer fails the request that the server gave up.
+func (h *http2) resetByPeer(w *worker, c *conn, f frame) Failure {
+	if len(f.payload) != 4 || f.stream == 0 {
+		return Malformed
+	}
+	if r := h.active[f.stream]; r != nil {
+		w.failed(r, Closed)
+		h.forget(r)
+		w.release(c, w.clock())
+	}
+	return none
+}
+
+func (h *http2) ping(w *worker, c *conn, f frame) Failure {
+	if len(f.payload) != 8 {
+		return Malformed
+	}
+	if f.flags&flagAck == 0 {
+		h.out = append(appendFrame(h.out, 8, framePing, flagAck, 0), f.payload...)
+		w.dirty(c)
+	}
+	return none
+}
+
+// goAway opens no further streams. Requests that the server has not begun with
+// may be sent again (RFC 9113, 6.8).
+func (h *http2) goAway(w *worker, f frame) Failure {
+	if len(f.payload) < 8 {
+		return Malformed
+	}
+	h.away = true
+	last := binary.BigEndian.Uint32(f.payload) & math.MaxInt32
+	for id, r := range h.active {
+		if id > last {
+			h.forget(r)
+			w.again(r)
+		}
+	}
+	return none
+}
+
+// widen takes a WINDOW_UPDATE: bodies that waited for it go on.
+func (h *http2) widen(w *worker, c *conn, f frame) Failure {
+	if len(f.payload) != 4 {
+		return Malformed
+	}
+	n := int64(binary.BigEndian.Uint32(f.payload) & math.MaxInt32)
+	if f.stream == 0 {
+		h.window += n
+	} else if r := h.active[f.stream]; r != nil {
+		r.body.window += n
+	}
+	if len(h.stalled) > 0 {
+		h.resume()
+		w.dirty(c)
+	}
+	return none
 }
 
 // stray judges a frame of a stream that is not active: of one of ours that has
@@ -378,10 +427,11 @@ func (h *http2) update(w *worker, c *conn, stream uint32, n int64) {
 	w.dirty(c)
 }
 
-func (h *http2) settings(w *worker, c *conn, flags byte, p []byte) Failure {
-	if flags&flagAck != 0 {
+func (h *http2) settings(w *worker, c *conn, f frame) Failure {
+	if f.flags&flagAck != 0 {
 		return none
 	}
+	p := f.payload
 	if len(p)%6 != 0 {
 		return Malformed
 	}
@@ -459,9 +509,7 @@ func (h *http2) complete(w *worker, c *conn, r *request, at int64) Failure {
 		status = grpcStatus(r.body)
 	}
 	if len(r.body.rest) > 0 { // answered before the whole request was sent
-		h.out = appendFrame(h.out, 4, frameReset, 0, r.stream)
-		h.out = binary.BigEndian.AppendUint32(h.out, cancelled)
-		w.dirty(c)
+		h.reset(w, c, r)
 	}
 	w.answered(r, status, now)
 	h.forget(r)
