@@ -2,11 +2,13 @@ package load
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -134,89 +136,107 @@ func (s *recorded) spacing() int64 { return 0 }
 
 func (s *recorded) over() bool { return s.closed && !s.have }
 
-// read parses the log into out until it ends or ctx does.
+// read parses the log into out until it ends or ctx does; with Loop it begins
+// again.
 func (r *Recording) read(ctx context.Context, h2, grpc bool, out chan<- recordedItem) {
 	defer close(out)
 	defer r.known()
-	speed := r.Speed
-	if speed == 0 {
-		speed = 1
-	}
-	var offset, last int64
+	p := player{ctx: ctx, out: out, speed: cmp.Or(r.Speed, 1), portion: int64(r.Portion)}
 	for {
-		f, err := r.Source()
+		kept := r.kept.Load()
+		err := r.readOnce(&p, h2, grpc)
+		if errors.Is(err, errPortion) || ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			r.failed.Store(&err)
 			return
 		}
-		var first time.Time
-		any := false
-		second := wholeSecond{}
-		send := func(item recordedItem) error {
-			item.at = max(last, offset+int64(float64(item.at)/speed)) // logs are written at the end of requests: order may slip
-			if r.Portion > 0 && item.at >= int64(r.Portion) {
-				return errPortion
-			}
-			last = item.at
-			select {
-			case out <- item:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		err = readLog(f, func(line string, x logLine, bad error) error {
-			if n := r.lines.Add(1); bad != nil {
-				return r.refuse(line)
-			} else if n == judgeLines {
-				if err := r.tooBad(); err != nil {
-					return err
-				}
-				r.known()
-			}
-			if r.Filter != nil && !r.Filter.MatchString(x.Method+" "+x.Path) {
-				return nil
-			}
-			if first.IsZero() {
-				first = x.At
-			}
-			since := x.At.Sub(first)
-			u, err := r.Base.URL.Parse(x.Path)
-			if err != nil || u.Host != r.Base.URL.Host {
-				return r.refuse(line)
-			}
-			t := Target{Method: x.Method, URL: u, Header: map[string][]string{}, Body: x.Body}
-			for _, from := range []map[string][]string{x.Header, r.Base.Header} {
-				for k, v := range from {
-					t.Header[k] = v
-				}
-			}
-			if t.check() != nil {
-				return r.refuse(line)
-			}
-			any = true
-			r.kept.Add(1)
-			return second.add(recordedItem{at: int64(since), wire: t.wire(h2, grpc)}, x.At.Nanosecond() == 0, send)
-		})
-		if err == nil {
-			err = r.tooBad()
-		}
-		if err == nil {
-			r.known() // what is left is sent below, while the replay runs
-			err = second.flush(send)
-		}
-		f.Close()
-		if errors.Is(err, errPortion) {
+		if !r.Loop || r.kept.Load() == kept {
 			return
 		}
-		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
-			r.failed.Store(&err)
-			return
+		p.offset = p.last + int64(time.Millisecond)
+	}
+}
+
+// readOnce reads the log from its beginning to its end.
+func (r *Recording) readOnce(p *player, h2, grpc bool) error {
+	f, err := r.Source()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var first time.Time
+	second := wholeSecond{send: p.send}
+	err = readLog(f, func(line string, x logLine, bad error) error {
+		if n := r.lines.Add(1); bad != nil {
+			return r.refuse(line)
+		} else if n == judgeLines {
+			if err := r.tooBad(); err != nil {
+				return err
+			}
+			r.known()
 		}
-		if !r.Loop || !any || ctx.Err() != nil {
-			return
+		if r.Filter != nil && !r.Filter.MatchString(x.Method+" "+x.Path) {
+			return nil
 		}
-		offset = last + int64(time.Millisecond)
+		if first.IsZero() {
+			first = x.At
+		}
+		t, ok := r.target(x)
+		if !ok {
+			return r.refuse(line)
+		}
+		r.kept.Add(1)
+		return second.add(recordedItem{at: int64(x.At.Sub(first)), wire: t.wire(h2, grpc)}, x.At.Nanosecond() == 0)
+	})
+	if err == nil {
+		err = r.tooBad()
+	}
+	if err != nil {
+		return err
+	}
+	r.known() // what is left is sent below, while the replay runs
+	return second.flush()
+}
+
+// target returns the request of a line, ok if it goes to the host under test
+// and can be sent.
+func (r *Recording) target(x logLine) (t Target, ok bool) {
+	u, err := r.Base.URL.Parse(x.Path)
+	if err != nil || u.Host != r.Base.URL.Host {
+		return t, false
+	}
+	t = Target{Method: x.Method, URL: u, Header: map[string][]string{}, Body: x.Body}
+	maps.Copy(t.Header, x.Header)
+	maps.Copy(t.Header, r.Base.Header)
+	return t, t.check() == nil
+}
+
+// A player gives the requests of a log their instants in the replay.
+type player struct {
+	ctx     context.Context
+	out     chan<- recordedItem
+	speed   float64
+	portion int64 // nanoseconds of the replay; 0: all of the log
+	offset  int64 // where this reading of the log begins
+	last    int64
+}
+
+// send takes an item whose instant is that of the log and waits until there is
+// room for it.
+func (p *player) send(item recordedItem) error {
+	// Logs are written at the end of requests, so their order may slip.
+	item.at = max(p.last, p.offset+int64(float64(item.at)/p.speed))
+	if p.portion > 0 && item.at >= p.portion {
+		return errPortion
+	}
+	p.last = item.at
+	select {
+	case p.out <- item:
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
 	}
 }
 
@@ -227,6 +247,7 @@ var errPortion = errors.New("enough of the log")
 // as access logs do, and spreads those of one second evenly over it: sent all
 // at once they would be a burst that never was.
 type wholeSecond struct {
+	send  func(recordedItem) error
 	items []recordedItem
 	finer bool // the log tells fractions
 }
@@ -234,27 +255,27 @@ type wholeSecond struct {
 // manyInASecond bounds the memory: of more, the first are spread on their own.
 const manyInASecond = 1 << 17
 
-func (w *wholeSecond) add(item recordedItem, whole bool, send func(recordedItem) error) error {
+func (w *wholeSecond) add(item recordedItem, whole bool) error {
 	w.finer = w.finer || !whole
 	if len(w.items) > 0 && (w.finer || item.at > w.items[0].at || len(w.items) >= manyInASecond) {
-		if err := w.flush(send); err != nil {
+		if err := w.flush(); err != nil {
 			return err
 		}
 	}
 	if w.finer {
-		return send(item)
+		return w.send(item)
 	}
 	w.items = append(w.items, item)
 	return nil
 }
 
-func (w *wholeSecond) flush(send func(recordedItem) error) error {
+func (w *wholeSecond) flush() error {
 	n := int64(len(w.items))
 	for i, item := range w.items {
 		if !w.finer {
 			item.at = w.items[0].at + int64(i)*int64(time.Second)/n
 		}
-		if err := send(item); err != nil {
+		if err := w.send(item); err != nil {
 			return err
 		}
 	}
@@ -429,11 +450,19 @@ func parseInstant(s string) (time.Time, error) {
 	return time.Unix(0, int64(v*1e9)), nil
 }
 
-// readHAR reads the entries of a HAR document one after the other.
+// readHAR reads the entries of a HAR document one after the other. A document
+// that was cut off is an error, whatever it ends in.
 func readHAR(r io.Reader, f func(string, logLine, error) error) error {
 	d := json.NewDecoder(r)
-	for {
+	next := func() (json.Token, error) {
 		t, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return t, err
+	}
+	for {
+		t, err := next()
 		if err != nil {
 			return fmt.Errorf("HAR document: no entries: %w", err)
 		}
@@ -441,23 +470,18 @@ func readHAR(r io.Reader, f func(string, logLine, error) error) error {
 			break
 		}
 	}
-	if _, err := d.Token(); err != nil {
+	if t, err := next(); err != nil {
 		return fmt.Errorf("HAR document: %w", err)
+	} else if t != json.Delim('[') {
+		return fmt.Errorf("HAR document: the entries are %v, a list is wanted", t)
 	}
-	for d.More() {
-		var e struct {
-			Started time.Time `json:"startedDateTime"`
-			Request struct {
-				Method   string `json:"method"`
-				URL      string `json:"url"`
-				PostData struct {
-					MimeType string `json:"mimeType"`
-					Text     string `json:"text"`
-				} `json:"postData"`
-			} `json:"request"`
-		}
+	for number := 1; d.More(); number++ {
+		var e harEntry
 		if err := d.Decode(&e); err != nil {
-			return fmt.Errorf("HAR document: %w", err)
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("HAR document: entry %d: %w", number, err)
 		}
 		x := logLine{At: e.Started, Method: e.Request.Method, Path: pathOnly(e.Request.URL), Body: []byte(e.Request.PostData.Text)}
 		if e.Request.PostData.MimeType != "" {
@@ -471,5 +495,21 @@ func readHAR(r io.Reader, f func(string, logLine, error) error) error {
 			return err
 		}
 	}
+	if _, err := next(); err != nil {
+		return fmt.Errorf("HAR document: %w", err)
+	}
 	return nil
+}
+
+// A harEntry is what a replay needs of an entry (HAR 1.2, "entries").
+type harEntry struct {
+	Started time.Time `json:"startedDateTime"`
+	Request struct {
+		Method   string `json:"method"`
+		URL      string `json:"url"`
+		PostData struct {
+			MimeType string `json:"mimeType"`
+			Text     string `json:"text"`
+		} `json:"postData"`
+	} `json:"request"`
 }

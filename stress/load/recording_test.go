@@ -126,6 +126,47 @@ func TestABadLogIsRefused(t *testing.T) {
 	}
 }
 
+// A document that was cut off must not pass for a short one, and it is not the
+// service's fault.
+func TestACutOffHARDocumentIsRefused(t *testing.T) {
+	const whole = `{"log":{"version":"1.2","entries":[
+{"startedDateTime":"2026-01-01T00:00:00Z","request":{"method":"GET","url":"/a"}},
+{"startedDateTime":"2026-01-01T00:00:01Z","request":{"method":"GET","url":"/b"}}]}}`
+	end := strings.Index(whole, "]}}") + 1 // what follows the entries is not read
+	for n := len(`{"log":{"version":`); n <= len(whole); n++ {
+		requests := 0
+		err := readLog(strings.NewReader(whole[:n]), func(_ string, _ logLine, bad error) error {
+			requests++
+			return bad
+		})
+		if n >= end && (err != nil || requests != 2) || n < end && (err == nil || errors.Is(err, io.EOF)) {
+			t.Errorf("%q: %d requests, error %v", whole[:n], requests, err)
+		}
+	}
+	for _, other := range []string{`{"log":{"version":"1.2","entries":{}}}`, `{"log":{"version":"1.2"}}`} {
+		if err := readLog(strings.NewReader(other), func(string, logLine, error) error { return nil }); err == nil {
+			t.Errorf("%s is taken for a document without requests", other)
+		}
+	}
+}
+
+func FuzzHAR(f *testing.F) {
+	for _, s := range []string{
+		`{"log":{"version":"1.2","entries":[{"startedDateTime":"2026-01-01T00:00:00Z","request":{"method":"POST","url":"http://a.test/b","postData":{"mimeType":"text/plain","text":"hi"}}}]}}`,
+		`{"log":{"version":1,"entries":[{}]}}`, `"entries"`, `{"entries":[`, `[]`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_ = readHAR(strings.NewReader(s), func(_ string, x logLine, bad error) error {
+			if bad == nil && (x.Method == "" || x.Path == "" || x.At.IsZero()) {
+				t.Errorf("a request that cannot be sent: %+v", x)
+			}
+			return nil
+		})
+	})
+}
+
 func FuzzLogLine(f *testing.F) {
 	for _, s := range []string{
 		`192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.1" 200 1`, `{"time":1e9,"path":"/x"}`,
