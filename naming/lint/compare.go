@@ -94,100 +94,6 @@ func (l *linter) comparable(g *group) bool {
 	return n > 1
 }
 
-// add completes a finding and keeps it if its rule is on.
-func (l *linter) add(f Finding) {
-	if !l.opt.rules[f.Rule] {
-		return
-	}
-	f.Severity = severityOf(f.Rule)
-	if s, ok := l.opt.Severity[f.Rule]; ok {
-		f.Severity = s
-	}
-	for i := -1; i < len(f.Keys); i++ {
-		key := &f.Key
-		if i >= 0 {
-			key = &f.Keys[i]
-		}
-		if m := masked(*key); m != *key {
-			f.Message = strings.ReplaceAll(f.Message, *key, m)
-			*key = m
-		}
-	}
-	if f.Places == 0 {
-		f.Places = len(f.Paths)
-	}
-	if len(f.Paths) > maxPaths {
-		f.Paths = f.Paths[:maxPaths]
-	}
-	if f.Service == "" {
-		f.Service = l.serviceAt(first(f.Paths))
-	}
-	l.findings = append(l.findings, f)
-}
-
-func (l *linter) serviceAt(p string) string {
-	service, _, _ := strings.Cut(p, "/")
-	return service
-}
-
-// about begins a finding on some members of a group.
-func (l *linter) about(rule string, g *group, members []member, key string) Finding {
-	f := Finding{Rule: rule, Service: g.service, Version: g.version, Key: key, file: g.home + "/" + g.rel}
-	if g.version == "" {
-		f.Version = l.p.versionOf(g)
-	}
-	for _, m := range members {
-		f.Paths = append(f.Paths, l.t.path(m.entry))
-	}
-	return f
-}
-
-// who names the members in a message: "1 of 12 instances of checkout@1.4.2
-// differs (prod/checkout-3)".
-func (l *linter) who(g *group, members []member, verb, plural string) string {
-	unit := "environments"
-	for _, m := range g.members {
-		if m.spot.instance != "" {
-			unit = "instances"
-		}
-	}
-	if g.family == "copies" {
-		unit = "copies"
-	} else if g.family == "hosts" {
-		unit = "hosts"
-	}
-	var labels []string
-	for _, m := range members {
-		labels = append(labels, m.spot.label())
-	}
-	slices.Sort(labels)
-	labels = slices.Compact(labels)
-	n, total := len(members), len(g.members)
-	if unit == "environments" {
-		n, total = len(labels), len(envsOf(g.members))
-	}
-	if n > 1 {
-		verb = plural
-	}
-	if len(labels) > 4 {
-		labels = append(labels[:4:4], fmt.Sprintf("%d more", len(labels)-4))
-	}
-	service := g.service
-	if v := cmp.Or(g.version, l.p.versionOf(g)); v != "" {
-		service += "@" + v
-	}
-	return fmt.Sprintf("%d of %d %s of %s %s (%s)", n, total, unit, service, verb, strings.Join(labels, ", "))
-}
-
-func envsOf(members []member) []string {
-	var out []string
-	for _, m := range members {
-		out = append(out, m.spot.env)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 // A class is the members of a group that have one content.
 type class struct {
 	id      int32 // content
@@ -200,13 +106,15 @@ type class struct {
 
 var noFacts = &facts{}
 
+func (l *linter) class(id int32) *class {
+	return &class{id: id, facts: cmp.Or(l.t.contents[id].facts, noFacts)}
+}
+
 // classesOf splits members by content, the largest class first.
 func (l *linter) classesOf(members []member) []*class {
 	if id := l.t.entries[members[0].entry].content; !slices.ContainsFunc(members, func(m member) bool { return l.t.entries[m.entry].content != id }) {
-		c := &class{id: id, members: members, facts: l.t.contents[id].facts}
-		if c.facts == nil {
-			c.facts = noFacts
-		}
+		c := l.class(id)
+		c.members = members
 		return []*class{c}
 	}
 	bySum := map[sum]*class{}
@@ -216,10 +124,7 @@ func (l *linter) classesOf(members []member) []*class {
 		s := l.t.contents[id].sum
 		c := bySum[s]
 		if c == nil {
-			c = &class{id: id, facts: l.t.contents[id].facts}
-			if c.facts == nil {
-				c.facts = noFacts
-			}
+			c = l.class(id)
 			bySum[s] = c
 			out = append(out, c)
 		}
@@ -259,7 +164,7 @@ func (l *linter) group(g *group, renamed map[int32]bool) {
 		return
 	}
 	if name := path.Base(g.rel); leftover(name) {
-		l.leftover(l.about("", g, present, "").Paths)
+		l.leftover(l.paths(present))
 		return
 	}
 	if len(present) > 1 {
@@ -509,7 +414,7 @@ func (l *linter) byteDrift(g *group, ref *class, classes []*class, position func
 			value[&c.members[i]] = fmt.Sprint(c.id)
 		}
 	}
-	d := deviations(g, classes, func(c *class) string { return fmt.Sprint(c.id) }, ref, l.opt.Reference != "")
+	d := deviations(classes, func(c *class) string { return fmt.Sprint(c.id) }, ref, l.opt.Reference != "")
 	report := func(rule string, members []member) {
 		if len(members) == 0 {
 			return

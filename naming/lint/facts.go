@@ -15,19 +15,14 @@ func (l *linter) same(g *group, classes []*class, spoken map[string]bool) {
 	type fact struct {
 		rule, key, value string
 	}
-	found := map[fact]*Finding{}
-	var order []fact
+	var found causes[fact]
 	put := func(c *class, rule, key, value string, line, column int, message string) {
-		k := fact{rule, key, value}
-		f := found[k]
-		if f == nil {
+		f := found.at(fact{rule, key, value}, func() Finding {
 			n := l.about(rule, g, nil, key)
 			n.Line, n.Column, n.Message = line, column, message
-			f = &n
-			found[k] = f
-			order = append(order, k)
-		}
-		f.Paths = append(f.Paths, l.about(rule, g, c.members, key).Paths...)
+			return n
+		})
+		f.Paths = append(f.Paths, l.paths(c.members)...)
 	}
 	for _, c := range classes {
 		if c.facts == nil {
@@ -47,15 +42,13 @@ func (l *linter) same(g *group, classes []*class, spoken map[string]bool) {
 	for _, c := range classes {
 		total += len(c.members)
 	}
-	for _, k := range order {
-		f := found[k]
+	for f := range found.all {
 		slices.Sort(f.Paths)
 		f.Paths = slices.Compact(f.Paths)
 		// What only some copies have is a difference, and reported as one.
-		if (k.rule == "WX301" || k.rule == "WX601") && 2*len(f.Paths) <= total {
+		if (f.Rule == "WX301" || f.Rule == "WX601") && 2*len(f.Paths) <= total {
 			continue
 		}
-		f.Places = len(f.Paths)
 		l.add(*f)
 	}
 }

@@ -20,7 +20,7 @@ type deviation struct {
 
 // deviations splits the members of the classes by the value of one fact. The
 // value of most members is right; where two are equally common, that of ref is.
-func deviations(_ *group, classes []*class, valueOf func(*class) string, ref *class, forced bool) deviation {
+func deviations(classes []*class, valueOf func(*class) string, ref *class, forced bool) deviation {
 	d := deviation{byEnv: map[string]string{}}
 	refValue := valueOf(ref)
 	total := map[string]int{}
@@ -188,28 +188,8 @@ const maxKeys = 20
 // keys explains the classes that differ by keys. It returns the keys spoken for
 // and the members that differ from the reference in bytes only.
 func (l *linter) keys(g *group, ref *class, classes []*class) (spoken map[string]bool, equal []member) {
-	syntax := l.t.contents[ref.id].syntax
 	spoken = map[string]bool{}
-	l.parser.Reset()
-	if syntax.Parsed() {
-		for _, c := range classes {
-			b := c.bytes
-			if c.facts.notUTF8 {
-				b = latin1(b)
-			}
-			d, err := l.parser.Parse(syntax, b)
-			if err == nil {
-				c.doc = d
-				continue
-			}
-			if !syntax.Strict() {
-				syntax = format.Text
-				break
-			}
-			c.facts = withBroken(c.facts, err)
-		}
-	}
-	if !syntax.Parsed() || ref.doc == nil {
+	if syntax := l.parse(ref, classes); ref.doc == nil || !syntax.Parsed() {
 		rest := classes
 		if syntax.Strict() {
 			rest = slices.DeleteFunc(slices.Clone(classes), func(c *class) bool { return c.facts.broken != nil && c != ref })
@@ -219,27 +199,74 @@ func (l *linter) keys(g *group, ref *class, classes []*class) (spoken map[string
 		}
 		return spoken, nil
 	}
+	readable := slices.DeleteFunc(slices.Clone(classes), func(c *class) bool { return c.doc == nil }) // WX512 says it
+	diffs, order, equal := l.keyDiffs(g, ref, readable)
+	nest(diffs, order)
+	for i := 0; i < len(order); i++ {
+		for _, sub := range diffs[order[i]].among(readable, ref) {
+			if diffs[sub.path] == nil {
+				diffs[sub.path] = sub
+				order = append(order, sub.path)
+			}
+		}
+	}
+	before := len(l.findings)
+	for _, path := range order {
+		spoken[path] = true
+		if l.duplicated(readable, path) || l.secretAt(readable, path) || composition(g, path) || l.opt.rules["WX304"] && l.hasHit(readable, hitConditional, path) {
+			continue
+		}
+		k := diffs[path]
+		k.secret = l.hasHit(readable, hitSecret, path) || l.hasHit(readable, hitPlaceholder, path)
+		l.key(g, ref, k.having(readable), k)
+	}
+	l.collapse(g, before)
+	return spoken, equal
+}
+
+// parse reads the documents of the classes, and notes which of them cannot be
+// read. It returns the syntax they are compared in: text, where theirs was
+// guessed and one of them is not written in it.
+func (l *linter) parse(ref *class, classes []*class) format.Syntax {
+	syntax := l.t.contents[ref.id].syntax
+	l.parser.Reset()
+	if !syntax.Parsed() {
+		return syntax
+	}
+	for _, c := range classes {
+		b := c.bytes
+		if c.facts.notUTF8 {
+			b = latin1(b)
+		}
+		d, err := l.parser.Parse(syntax, b)
+		switch {
+		case err == nil:
+			c.doc = d
+		case syntax.Strict():
+			c.facts = withBroken(c.facts, err)
+		default:
+			return format.Text
+		}
+	}
+	return syntax
+}
+
+// keyDiffs compares the documents of the classes with that of ref: the keys that
+// differ, in the order in which they came up, and the members that differ in
+// nothing.
+func (l *linter) keyDiffs(g *group, ref *class, classes []*class) (diffs map[string]*keyDiff, order []string, equal []member) {
 	differ := format.Differ{}
 	if l.opt.ordered != nil {
 		differ.Ordered = func(p string) bool { return l.opt.ordered.ignored("", p, false) }
 	}
-	diffs := map[string]*keyDiff{}
-	var order []string
-	var readable []*class
+	diffs = map[string]*keyDiff{}
 	for _, c := range classes {
-		if c.doc == nil {
-			continue // WX512 says it
-		}
-		readable = append(readable, c)
 		if c == ref {
 			continue
 		}
 		changes := l.insideTexts(l.throughBase(g, differ.Diff(ref.doc, c.doc)))
-		if len(changes) == 0 {
-			if len(fileFacts(ref, c)) == 0 {
-				equal = append(equal, c.members...)
-			}
-			continue
+		if len(changes) == 0 && len(fileFacts(ref, c)) == 0 {
+			equal = append(equal, c.members...)
 		}
 		for _, ch := range changes {
 			if encrypted(ch.Old) && encrypted(ch.New) || strings.HasPrefix(ch.Path, "sops.") {
@@ -254,26 +281,7 @@ func (l *linter) keys(g *group, ref *class, classes []*class) (spoken map[string
 			k.vals[c] = ch.New
 		}
 	}
-	nest(diffs, order)
-	before := len(l.findings)
-	for i := 0; i < len(order); i++ {
-		for _, sub := range diffs[order[i]].among(readable, ref) {
-			if diffs[sub.path] == nil {
-				diffs[sub.path] = sub
-				order = append(order, sub.path)
-			}
-		}
-	}
-	for _, path := range order {
-		spoken[path] = true
-		if l.duplicated(readable, path) || l.secretAt(readable, path) || composition(g, path) || l.opt.rules["WX304"] && l.hasHit(readable, hitConditional, path) {
-			continue
-		}
-		diffs[path].secret = l.hasHit(readable, hitSecret, path) || l.hasHit(readable, hitPlaceholder, path)
-		l.key(g, ref, diffs[path].having(readable), diffs[path])
-	}
-	l.collapse(g, before)
-	return spoken, equal
+	return diffs, order, equal
 }
 
 func withBroken(f *facts, err error) *facts {
@@ -314,7 +322,7 @@ func (l *linter) secretAt(classes []*class, key string) bool {
 
 // key turns one deviating key into findings: the most specific rule that holds.
 func (l *linter) key(g *group, ref *class, classes []*class, k *keyDiff) {
-	d := deviations(g, classes, func(c *class) string { return k.text(c, ref) }, ref, l.opt.Reference != "")
+	d := deviations(classes, func(c *class) string { return k.text(c, ref) }, ref, l.opt.Reference != "")
 	of := map[int32]*class{}
 	for _, c := range classes {
 		for _, m := range c.members {

@@ -23,6 +23,31 @@ type nameFamily struct {
 	entries  []int32
 }
 
+func (fam *nameFamily) add(env string, e int32) {
+	fam.envs = append(fam.envs, env)
+	fam.entries = append(fam.entries, e)
+}
+
+// nameFamilies are the families of a directory by template, in the order of
+// its files.
+type nameFamilies struct {
+	of    map[string]*nameFamily
+	order []*nameFamily
+}
+
+func (n *nameFamilies) at(template string) *nameFamily {
+	fam := n.of[template]
+	if fam == nil {
+		if n.of == nil {
+			n.of = map[string]*nameFamily{}
+		}
+		fam = &nameFamily{template: template}
+		n.of[template] = fam
+		n.order = append(n.order, fam)
+	}
+	return fam
+}
+
 // placeNames groups the files of one directory by environments in their names:
 // values-ENV.yaml, application-ENV.properties, ENV.env, .env.ENV and the like.
 // A name counts where at least two environments have it.
@@ -30,23 +55,53 @@ func (p *placer) placeNames(f int32) {
 	if ci := p.paths[f]; strings.HasPrefix(ci, ".github") || strings.HasPrefix(ci, ".circleci") || strings.Contains("/"+ci+"/", "/locales/") {
 		return
 	}
-	narrow := map[string]*nameFamily{}
-	var order []string
-	addTo := func(families map[string]*nameFamily, template, env string, e int32) {
-		fam := families[template]
-		if fam == nil {
-			fam = &nameFamily{template: template}
-			families[template] = fam
-			order = append(order, template)
+	named := p.namedFiles(f)
+	// A name is cut at its last word for an environment first: eu-prod-1.yaml and
+	// eu-staging-1.yaml are one family, and so are us-prod-1.yaml and its sisters.
+	var narrow nameFamilies
+	for _, c := range named {
+		narrow.at(c.name[:c.start]+"{env}"+c.name[c.end:]).add(c.name[c.start:c.end], c.entry)
+	}
+	placed := p.acceptNames(f, &narrow)
+	// What found no sisters may be one with all that follows its first such word
+	// as the environment, in a family of its own or in one of the above.
+	var wide nameFamilies
+	known := map[*nameFamily]bool{}
+	for _, c := range named {
+		ext := path.Ext(c.name)
+		if placed[c.entry] {
+			if t := c.name[:c.start] + "{env}" + c.name[c.end:]; strings.HasSuffix(t, "{env}"+ext) {
+				known[wide.at(t)] = true
+			}
+			continue
 		}
-		fam.envs = append(fam.envs, env)
-		fam.entries = append(fam.entries, e)
+		if stem := strings.TrimSuffix(c.name, ext); 0 < c.first && c.first < len(stem) {
+			wide.at(c.name[:c.first]+"{env}"+ext).add(stem[c.first:], c.entry)
+		}
 	}
-	type candidate struct {
-		entry      int32
-		start, end int
+	for _, fam := range wide.order {
+		if known[fam] {
+			p.extendNames(f, fam)
+			*fam = nameFamily{}
+		}
 	}
-	var left []candidate
+	p.acceptNames(f, &wide)
+	p.placeHosts(f)
+}
+
+// A namedFile is a file whose name holds words for environments: the first
+// begins at first, the last spans start to end.
+type namedFile struct {
+	entry             int32
+	name              string
+	first, start, end int
+}
+
+// namedFiles are the configuration files of a directory whose names hold an
+// environment. Where a name ends in it without an extension it counts for .env
+// files only, and the extension .env is none.
+func (p *placer) namedFiles(f int32) []namedFile {
+	var out []namedFile
 	for _, e := range p.files[f] {
 		name := p.t.entries[e].name
 		if p.t.entries[e].kind == special || leftover(name) || !p.configName(name) || buildFile(name) {
@@ -60,54 +115,24 @@ func (p *placer) placeNames(f int32) {
 		if strings.Trim(name[last.start:], ".") == "env" || last.end == len(name) && !strings.HasPrefix(name, ".env") && !strings.Contains(name, "env") {
 			continue
 		}
-		left = append(left, candidate{e, last.start, last.end})
-		addTo(narrow, name[:last.start]+"{env}"+name[last.end:], name[last.start:last.end], e)
+		out = append(out, namedFile{e, name, m[0].start, last.start, last.end})
 	}
+	return out
+}
+
+// acceptNames places the families of at least two files and returns those files.
+func (p *placer) acceptNames(f int32, families *nameFamilies) map[int32]bool {
 	placed := map[int32]bool{}
-	accept := func(families map[string]*nameFamily) {
-		for _, template := range order {
-			fam := families[template]
-			if fam == nil || len(fam.entries) < 2 {
-				continue
-			}
-			p.acceptNames(f, fam)
-			for _, e := range fam.entries {
-				placed[e] = true
-			}
-		}
-	}
-	accept(narrow)
-	order = nil
-	wide := map[string]*nameFamily{}
-	for _, c := range left {
-		name := p.t.entries[c.entry].name
-		ext := path.Ext(name)
-		if placed[c.entry] {
-			if t := name[:c.start] + "{env}" + name[c.end:]; strings.HasSuffix(t, "{env}"+ext) {
-				addTo(wide, t, name[c.start:c.end], -1) // the family that others may extend
-			}
+	for _, fam := range families.order {
+		if len(fam.entries) < 2 {
 			continue
 		}
-		m := mentions(name, p.opt.envWords)
-		start := m[0].start
-		end := len(name) - len(ext)
-		if start == 0 || end <= start {
-			continue
-		}
-		addTo(wide, name[:start]+"{env}"+ext, name[start:end], c.entry)
-	}
-	for _, fam := range wide {
-		if i := slices.Index(fam.entries, -1); i >= 0 {
-			for k, e := range fam.entries {
-				if e >= 0 {
-					p.extendNames(f, fam.template, fam.envs[k], e)
-				}
-			}
-			fam.entries = nil
+		p.extendNames(f, fam)
+		for _, e := range fam.entries {
+			placed[e] = true
 		}
 	}
-	accept(wide)
-	p.placeHosts(f)
+	return placed
 }
 
 // configName reports whether a name is that of a configuration file; .env.prod
@@ -143,24 +168,20 @@ func (p *placer) nameSpot(f int32, template, env string) *spot {
 	return &spot{home: p.paths[f] + "\x00", service: p.serviceOfName(f, template), env: env, layout: layoutOfName(p.paths[f], template)}
 }
 
-func (p *placer) acceptNames(f int32, fam *nameFamily) {
+// extendNames adds files of a directory to the group of their template.
+func (p *placer) extendNames(f int32, fam *nameFamily) {
 	for i, e := range fam.entries {
-		p.extendNames(f, fam.template, fam.envs[i], e)
+		s := p.nameSpot(f, fam.template, fam.envs[i])
+		key := groupKey{s.home, s.version, "", fam.template}
+		g := p.groups[key]
+		if g == nil {
+			rel := path.Join(p.paths[f], fam.template)
+			g = &group{service: s.service, home: s.home, rel: rel, base: p.baseOf(f, fam.template), layout: s.layout}
+			p.groups[key] = g
+		}
+		g.members = append(g.members, member{e, s})
+		p.envs[fam.envs[i]] = true
 	}
-}
-
-// extendNames adds one file to the family of a template in a directory.
-func (p *placer) extendNames(f int32, template, env string, e int32) {
-	s := p.nameSpot(f, template, env)
-	key := groupKey{s.home, s.version, "", template}
-	g := p.groups[key]
-	if g == nil {
-		rel := path.Join(p.paths[f], template)
-		g = &group{service: s.service, home: s.home, rel: rel, base: p.baseOf(f, template), layout: s.layout}
-		p.groups[key] = g
-	}
-	g.members = append(g.members, member{e, s})
-	p.envs[env] = true
 }
 
 // Names of the file that holds for all environments beside files that are

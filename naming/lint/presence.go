@@ -180,56 +180,21 @@ func (st *placeState) has(g *group) member {
 	return member{entry: -1}
 }
 
+// unit reports what one version of a service lacks or has too much.
 func (l *linter) unit(u *unit, explained map[int32]bool) {
-	withInstances := false
-	for _, st := range u.places {
-		withInstances = withInstances || st.spot.instance != ""
-	}
+	withInstances := slices.ContainsFunc(u.places, func(st *placeState) bool { return st.spot.instance != "" })
 	if withInstances { // what lies beside the instances is no instance
 		u.dropOutside()
 	}
-	for _, g := range u.groups {
-		if !withInstances && !expected(g.rel) {
-			continue
-		}
-		if len(g.members) == len(u.places) || leftover(path.Base(g.rel)) && len(g.members)*2 > len(u.places) {
-			continue
-		}
-		if 2*len(g.members) > len(u.places) {
-			for _, m := range g.members {
-				if st := u.find(m.spot); st != nil {
-					st.last = g
-				}
-			}
-			for _, st := range u.places {
-				if st.last != g {
-					st.missing = append(st.missing, g)
-				}
-			}
-			continue
-		}
-		for _, m := range g.members {
-			kind := l.t.entries[m.entry].kind
-			if st := u.find(m.spot); st != nil && kind != symlink && kind != special {
-				st.extra = append(st.extra, g)
-			}
-		}
-	}
-	if slices.ContainsFunc(u.places, func(st *placeState) bool { return len(st.missing) > 0 }) {
-		u.findFolders()
-	}
-	found := map[[2]string]*Finding{}
-	var order [][2]string
-	put := func(rule, what string, g *group, p string, message func(f *Finding) string) {
-		k := [2]string{rule, what}
-		f := found[k]
-		if f == nil {
-			f = &Finding{Rule: rule, Service: g.service, Version: cmp.Or(g.version, l.p.versionOf(g)), file: g.home + "/" + what}
-			found[k] = f
-			order = append(order, k)
-		}
-		f.Paths = append(f.Paths, p)
-		f.Message = message(f)
+	l.judge(u, withInstances)
+	type cause struct{ rule, what string }
+	var found causes[cause]
+	put := func(rule, what string, g *group, path string) *Finding {
+		f := found.at(cause{rule, what}, func() Finding {
+			return Finding{Rule: rule, Service: g.service, Version: cmp.Or(g.version, l.p.versionOf(g)), file: g.home + "/" + what}
+		})
+		f.Paths = append(f.Paths, path)
+		return f
 	}
 	total, overlaid := len(u.places), u.overlaid()
 	for _, st := range u.places {
@@ -241,30 +206,58 @@ func (l *linter) unit(u *unit, explained map[int32]bool) {
 			continue
 		}
 		for _, miss := range st.missingTops() {
-			g := miss.group
-			p := path.Join(st.spot.folder, miss.path)
-			if !l.wanted(p, g) {
-				continue
+			if p := path.Join(st.spot.folder, miss.path); l.wanted(p, miss.group) {
+				f := put("WX501", miss.path, miss.group, p)
+				f.Message = fmt.Sprintf("%s: missing in %d of %d %s of %s (%s)", miss.path, len(f.Paths), total, unitWord(withInstances), f.Service, lastLabel(f, st))
 			}
-			put("WX501", miss.path, g, p, func(f *Finding) string {
-				return fmt.Sprintf("%s: missing in %d of %d %s of %s (%s)", miss.path, len(f.Paths), total, unitWord(withInstances), g.service, strings.Join(labelsOf(f, st), ", "))
-			})
 		}
 		for _, g := range st.extra {
 			m := st.has(g)
-			p := l.t.path(m.entry)
-			if explained[m.entry] || leftover(path.Base(g.rel)) || l.targets[p] || !l.wanted(p, g) {
-				continue
+			if p := l.t.path(m.entry); !explained[m.entry] && !leftover(path.Base(g.rel)) && !l.targets[p] && l.wanted(p, g) {
+				f := put("WX502", g.rel, g, p)
+				f.Message = fmt.Sprintf("%s: only in %d of %d %s of %s", g.rel, len(f.Paths), total, unitWord(withInstances), g.service)
 			}
-			put("WX502", g.rel, g, p, func(f *Finding) string {
-				return fmt.Sprintf("%s: only in %d of %d %s of %s", g.rel, len(f.Paths), total, unitWord(withInstances), g.service)
-			})
 		}
 	}
-	for _, k := range order {
-		f := found[k]
-		f.Places = len(f.Paths)
+	for f := range found.all {
 		l.add(*f)
+	}
+}
+
+// judge notes for each place of a unit which files it lacks because most places
+// have them, and which it has that most do not have.
+func (l *linter) judge(u *unit, withInstances bool) {
+	lacking := false
+	for _, g := range u.groups {
+		if !withInstances && !expected(g.rel) {
+			continue
+		}
+		most := 2*len(g.members) > len(u.places)
+		switch {
+		case len(g.members) == len(u.places), most && leftover(path.Base(g.rel)):
+		case most:
+			for _, m := range g.members {
+				if st := u.find(m.spot); st != nil {
+					st.last = g
+				}
+			}
+			for _, st := range u.places {
+				if st.last != g {
+					st.missing = append(st.missing, g)
+					lacking = true
+				}
+			}
+		default:
+			for _, m := range g.members {
+				kind := l.t.entries[m.entry].kind
+				if st := u.find(m.spot); st != nil && kind != symlink && kind != special {
+					st.extra = append(st.extra, g)
+				}
+			}
+		}
+	}
+	if lacking {
+		u.findFolders()
 	}
 }
 
@@ -292,11 +285,12 @@ func unitWord(instances bool) string {
 	return "environments"
 }
 
-func labelsOf(f *Finding, last *placeState) []string {
+// lastLabel names the place that a finding is about, or the last of several.
+func lastLabel(f *Finding, st *placeState) string {
 	if len(f.Paths) == 1 {
-		return []string{last.spot.label()}
+		return st.spot.label()
 	}
-	return []string{fmt.Sprintf("the last is %s", last.spot.label())}
+	return "the last is " + st.spot.label()
 }
 
 type missingTop struct {

@@ -59,6 +59,12 @@ func readManifest(d *format.Document) *manifest {
 	return m
 }
 
+// over reports whether a waiver lifts nothing any more; the zero today counts
+// only what is no date.
+func (w waiver) over(today time.Time) bool {
+	return w.bad != "" || !w.until.IsZero() && !today.IsZero() && !today.Before(w.until)
+}
+
 func readWaiver(n *format.Node) waiver {
 	w := waiver{line: int(n.Line)}
 	for c := n.First; c != nil; c = c.Next {
@@ -191,38 +197,30 @@ func (l *linter) versions(groups []*group) {
 
 // services holds the manifests to the rules of their layers.
 func (l *linter) services() {
-	type key struct{ rule, service, value string }
-	found := map[key]*Finding{}
-	var order []key
+	type cause struct{ rule, service, key, message string }
+	var found causes[cause]
 	for _, e := range l.p.manifests {
 		p := l.t.path(e)
 		if l.opt.Changed != nil && !l.opt.Changed[p] {
 			continue
 		}
 		m := l.t.manifest(e)
-		service := m.fields["service"].value
-		if service == "" {
-			service = path.Base(path.Dir(p))
-		}
-		put := func(rule, name, message string) {
-			k := key{rule, service, name + message}
-			f := found[k]
-			if f == nil {
-				f = &Finding{Rule: rule, Service: service, Version: m.fields["version"].value, Key: name, Line: m.fields[name].line, Column: m.fields[name].column, Message: service + ": " + message, file: service + "/service.yaml"}
-				found[k] = f
-				order = append(order, k)
-			}
+		service := cmp.Or(m.fields["service"].value, path.Base(path.Dir(p)))
+		l.manifestRules(m, func(rule, key, message string) {
+			f := found.at(cause{rule, service, key, message}, func() Finding {
+				at := m.fields[key]
+				return Finding{Rule: rule, Service: service, Version: m.fields["version"].value, Key: key, Line: at.line, Column: at.column, Message: service + ": " + message, file: service + "/service.yaml"}
+			})
 			f.Paths = append(f.Paths, p)
-		}
-		l.manifestRules(m, put)
+		})
 	}
-	for _, k := range order {
-		f := found[k]
-		f.Places = len(f.Paths)
+	for f := range found.all {
 		l.add(*f)
 	}
 }
 
+// manifestRules puts what breaks a rule of the layer, and waivers that are over
+// or lift nothing.
 func (l *linter) manifestRules(m *manifest, put func(rule, key, message string)) {
 	used := map[int]bool{}
 	report := func(rule, key, message string) {
@@ -231,27 +229,43 @@ func (l *linter) manifestRules(m *manifest, put func(rule, key, message string))
 				continue
 			}
 			used[i] = true
-			if w.bad == "" && (w.until.IsZero() || l.opt.Today.IsZero() || l.opt.Today.Before(w.until)) {
+			if !w.over(l.opt.Today) {
 				return
 			}
 		}
 		put(rule, key, message)
 	}
-	tier, data, cloud := m.get("tier"), m.get("data"), truth(m.get("cloud"))
-	ttl, ttlErr := parseSpan(m.get("cache_ttl"))
+	l.dataRules(m, report)
+	l.cloudRules(m, report)
+	for i, w := range m.waivers {
+		switch {
+		case w.bad != "":
+			put("WX903", "waivers", fmt.Sprintf("the waiver of %s until %q counts for nothing: a date is written 2026-12-31", w.rule, w.bad))
+		case w.over(l.opt.Today):
+			put("WX903", "waivers", fmt.Sprintf("the waiver of %s ended on %s", w.rule, w.until.AddDate(0, 0, -1).Format("2006-01-02")))
+		case !used[i] && w.rule != "":
+			put("WX902", "waivers", fmt.Sprintf("the waiver of %s suppresses nothing", w.rule))
+		}
+	}
+}
+
+// dataRules hold what a service keeps to its layer.
+func (l *linter) dataRules(m *manifest, report func(rule, key, message string)) {
+	data := m.get("data")
 	persistent := strings.HasPrefix(data, "persist") || data == "disk" || data == "database" || data == "durable"
-	switch tier {
+	switch m.get("tier") {
 	case "access":
 		if data != "" && data != "none" && data != "static" {
 			report("WX701", "data", "the access layer holds no data, and data is "+data)
 		}
 	case "logic":
+		ttl, err := parseSpan(m.get("cache_ttl"))
 		switch {
 		case persistent:
 			report("WX702", "data", "the logic layer keeps nothing, and data is "+data)
 		case data == "cache-long":
 			report("WX704", "data", "the logic layer caches for a short time only, and data is "+data)
-		case ttlErr == nil && ttl > l.opt.LongCache:
+		case err == nil && ttl > l.opt.LongCache:
 			report("WX704", "cache_ttl", fmt.Sprintf("the logic layer caches for at most %s, and cache_ttl is %s", span(l.opt.LongCache), m.get("cache_ttl")))
 		}
 	case "storage":
@@ -259,31 +273,26 @@ func (l *linter) manifestRules(m *manifest, put func(rule, key, message string))
 			report("WX703", "data", "the storage layer keeps data, and data is "+cmp.Or(data, "missing"))
 		}
 	}
+}
+
+// cloudRules hold where a service runs, and in what slice, to its layer.
+func (l *linter) cloudRules(m *manifest, report func(rule, key, message string)) {
+	tier, cloud := m.get("tier"), truth(m.get("cloud"))
 	if tier == "logic" && cloud == "false" {
 		report("WX803", "cloud", "a logic service runs on the cloud, and cloud is false; a waiver with reason and expiry allows it for a time")
+		return // it needs no slice
 	}
 	if (tier == "access" || tier == "storage") && cloud == "true" {
 		report("WX804", "cloud", "the "+tier+" layer does not run on the cloud, and cloud is true")
 	}
 	slice, has := m.fields["slice"]
 	standard := l.opt.Inventory.slices()
+	some := strings.Join(standard[:min(len(standard), 6)], ", ")
 	switch {
-	case tier == "logic" && cloud == "false":
 	case !has && (tier == "logic" || cloud == "true"):
-		report("WX801", "slice", "no slice is declared; standard ones are "+strings.Join(standard[:min(len(standard), 6)], ", "))
+		report("WX801", "slice", "no slice is declared; standard ones are "+some)
 	case has && !slices.Contains(standard, strings.ToLower(slice.value)):
-		report("WX802", "slice", fmt.Sprintf("slice %s is not standard: %s", slice.value, strings.Join(standard[:min(len(standard), 6)], ", ")))
-	}
-	for i, w := range m.waivers {
-		expired := w.bad != "" || !w.until.IsZero() && !l.opt.Today.IsZero() && !l.opt.Today.Before(w.until)
-		switch {
-		case w.bad != "":
-			put("WX903", "waivers", fmt.Sprintf("the waiver of %s until %q counts for nothing: a date is written 2026-12-31", w.rule, w.bad))
-		case expired:
-			put("WX903", "waivers", fmt.Sprintf("the waiver of %s ended on %s", w.rule, w.until.AddDate(0, 0, -1).Format("2006-01-02")))
-		case !used[i] && w.rule != "":
-			put("WX902", "waivers", fmt.Sprintf("the waiver of %s suppresses nothing", w.rule))
-		}
+		report("WX802", "slice", fmt.Sprintf("slice %s is not standard: %s", slice.value, some))
 	}
 }
 
@@ -311,210 +320,4 @@ func parseSpan(s string) (time.Duration, error) {
 
 func span(d time.Duration) string {
 	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
-}
-
-// A shared is one appearance of a block of keys in a service.
-type shared struct {
-	service string
-	g       *group
-	entry   int32
-	path    string
-	keys    []string
-	values  map[string]*format.Node
-}
-
-// shared finds blocks of keys that several services carry as copies (WX401),
-// and copies that differ from the others (WX402).
-func (l *linter) shared(groups []*group) {
-	if !l.opt.rules["WX401"] && !l.opt.rules["WX402"] || l.opt.Changed != nil {
-		return
-	}
-	services := map[uint64]map[string]bool{}
-	visit := func(f func(g *group, id int32, e int32, b []block)) {
-		for _, g := range groups {
-			if g.family != "" || leftover(path.Base(g.rel)) {
-				continue
-			}
-			last := int32(-1)
-			for _, m := range g.members {
-				id := l.t.entries[m.entry].content
-				if id < 0 || id == last || l.t.contents[id].facts == nil || l.t.contents[id].syntax == format.XML {
-					continue
-				}
-				last = id
-				if b := l.t.contents[id].facts.blocks; len(b) > 0 {
-					f(g, id, m.entry, b)
-				}
-			}
-		}
-	}
-	first := map[uint64]string{}
-	visit(func(g *group, _, _ int32, blocks []block) {
-		service := g.home + g.service
-		for _, b := range blocks {
-			// Nearly every block belongs to one service: it needs no set.
-			switch f, ok := first[b.shape]; {
-			case !ok:
-				first[b.shape] = service
-			case f != service:
-				if services[b.shape] == nil {
-					services[b.shape] = map[string]bool{f: true}
-				}
-				services[b.shape][service] = true
-			}
-		}
-	})
-	for shape, set := range services {
-		if len(set) < l.opt.SharedServices {
-			delete(services, shape)
-		}
-	}
-	if len(services) == 0 {
-		return
-	}
-	found := map[uint64][]shared{}
-	seen := map[[2]any]bool{}
-	visit(func(g *group, id, e int32, blocks []block) {
-		wanted := false
-		for _, b := range blocks {
-			wanted = wanted || services[b.shape] != nil
-		}
-		if k := [2]any{id, g}; !wanted || seen[k] {
-			return
-		} else {
-			seen[k] = true
-		}
-		l.sharedIn(g, id, e, services, found)
-	})
-	shapes := make([]uint64, 0, len(found))
-	for s := range found {
-		shapes = append(shapes, s)
-	}
-	slices.SortFunc(shapes, func(a, b uint64) int {
-		return cmp.Or(cmp.Compare(found[a][0].path, found[b][0].path), cmp.Compare(strings.Join(found[a][0].keys, ","), strings.Join(found[b][0].keys, ",")))
-	})
-	for _, s := range shapes {
-		l.sharedBlock(found[s])
-	}
-}
-
-// sharedIn adds the wanted blocks of one content to found.
-func (l *linter) sharedIn(g *group, id, e int32, services map[uint64]map[string]bool, found map[uint64][]shared) {
-	b, err := l.t.bytesOf(id)
-	if err != nil {
-		return
-	}
-	p := format.Parser{Secret: hidden} // the nodes stay in use
-	d, err := p.Parse(l.t.contents[id].syntax, b)
-	if err != nil {
-		return
-	}
-	var a analyzer
-	d.Walk(func(trail []*format.Node) bool {
-		n := trail[len(trail)-1]
-		if n.Kind != format.Map {
-			return n.Kind == format.List
-		}
-		a.trail = trail
-		shape := a.block(n).shape
-		if services[shape] == nil {
-			return true
-		}
-		s := shared{service: g.home + g.service, g: g, entry: e, path: d.Path(trail), values: map[string]*format.Node{}}
-		for c := n.First; c != nil; c = c.Next {
-			if c.Kind == format.Scalar {
-				s.keys = append(s.keys, c.Key)
-				s.values[c.Key] = c
-			}
-		}
-		slices.Sort(s.keys)
-		found[shape] = append(found[shape], s)
-		return true
-	})
-}
-
-// sharedBlock judges one block over the services that have it.
-func (l *linter) sharedBlock(list []shared) {
-	common := map[string]string{} // key -> the value most services have
-	equal := 0
-	for _, key := range list[0].keys {
-		count := map[string]map[string]bool{}
-		for _, s := range list {
-			v := s.values[key].Value
-			if count[v] == nil {
-				count[v] = map[string]bool{}
-			}
-			count[v][s.service] = true
-		}
-		best, n, second := "", 0, 0
-		for _, v := range sortedKeys(count) {
-			switch k := len(count[v]); {
-			case k > n:
-				best, n, second = v, k, n
-			case k > second:
-				second = k
-			}
-		}
-		// Copies that somebody changed differ from each other, so what three times
-		// as many services have as any other value was the item, not a choice.
-		if n >= 3 && n >= 3*second {
-			common[key] = best
-		}
-		if n >= l.opt.SharedServices {
-			equal++
-		}
-	}
-	if equal < l.opt.SharedKeys {
-		return
-	}
-	path := list[0].path
-	f := Finding{Rule: "WX401", Service: list[0].g.service, Key: path, file: path}
-	for _, k := range list[0].keys {
-		if _, ok := common[k]; ok {
-			f.Keys = append(f.Keys, joinPath(path, k))
-		}
-	}
-	services := map[string]bool{}
-	for _, s := range list {
-		services[s.service] = true
-		f.Paths = append(f.Paths, l.t.path(s.entry))
-	}
-	n := list[0].values[list[0].keys[0]]
-	f.Line, f.Column = int(n.Line), int(n.Column)
-	f.Message = fmt.Sprintf("%s: a block of %d keys is copied into %d services; name it once and refer to it", path, len(f.Keys), len(services))
-	l.add(f)
-	type cause struct {
-		g          *group
-		key, value string
-	}
-	found := map[cause]*Finding{} // two contents of a file with one drifted value are one cause
-	var order []cause
-	for _, s := range list {
-		for _, k := range s.keys {
-			want, ok := common[k]
-			got := s.values[k]
-			if !ok || format.Same(got.Value, want) {
-				continue
-			}
-			c := cause{s.g, k, got.Value}
-			f := found[c]
-			if f == nil {
-				n := l.about("WX402", s.g, nil, joinPath(path, k))
-				n.Line, n.Column = int(got.Line), int(got.Column)
-				n.Message = fmt.Sprintf("%s: key %s of an item that %d services share is %s in %s, others %s", s.g.rel, n.Key, len(services), show(k, got), s.g.service, show(k, &format.Node{Kind: format.Scalar, Value: want}))
-				f = &n
-				found[c] = f
-				order = append(order, c)
-			}
-			for _, m := range s.g.members {
-				if l.t.entries[m.entry].content == l.t.entries[s.entry].content {
-					f.Paths = append(f.Paths, l.t.path(m.entry))
-				}
-			}
-		}
-	}
-	for _, c := range order {
-		slices.Sort(found[c].Paths)
-		l.add(*found[c])
-	}
 }
