@@ -326,3 +326,16 @@ func TestLyingArchives(t *testing.T) {
 		})
 	}
 }
+
+func TestSeveralLinksAreOneFinding(t *testing.T) {
+	root := fleet(t, 1)
+	for _, name := range []string{"svca/prod/svca-0/conf/app.yaml", "svca/prod/svca-1/conf/app.yaml"} {
+		check(t, os.Remove(filepath.Join(root, name)))
+		check(t, os.Symlink("log.json", filepath.Join(root, name)))
+	}
+	r := run(t, lint.Dir(root), lint.Options{})
+	const want = "conf/app.yaml: 2 of 6 instances of svca@1.0.0 are symbolic links (prod/svca-0, prod/svca-1), which were not opened"
+	if len(r.Findings) != 1 || r.Findings[0].Message != want {
+		t.Errorf("found %+v, want %q", r.Findings, want)
+	}
+}

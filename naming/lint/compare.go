@@ -149,16 +149,8 @@ func (l *linter) group(g *group, renamed map[int32]bool) {
 			present = append(present, m)
 		}
 	}
-	for _, part := range []struct {
-		list []member
-		what string
-	}{{links, "is a symbolic link"}, {odd, "is no regular file"}} {
-		if len(part.list) > 0 {
-			f := l.about("WX505", g, part.list, "")
-			f.Message = fmt.Sprintf("%s: %s, which was not opened", g.rel, l.who(g, part.list, part.what, strings.Replace(strings.Replace(part.what, "is a", "are", 1), "is no", "are no", 1)))
-			l.add(f)
-		}
-	}
+	l.unopened(g, links, "is a symbolic link", "are symbolic links")
+	l.unopened(g, odd, "is no regular file", "are no regular files")
 	l.present = present
 	if len(present) == 0 {
 		return
@@ -184,6 +176,19 @@ func (l *linter) group(g *group, renamed map[int32]bool) {
 		return
 	}
 	l.differ(g, classes)
+}
+
+func (l *linter) unopened(g *group, members []member, verb, plural string) {
+	if len(members) == 0 {
+		return
+	}
+	was := "was"
+	if len(members) > 1 {
+		was = "were"
+	}
+	f := l.about("WX505", g, members, "")
+	f.Message = fmt.Sprintf("%s: %s, which %s not opened", g.rel, l.who(g, members, verb, plural), was)
+	l.add(f)
 }
 
 func (l *linter) leftover(paths []string) {

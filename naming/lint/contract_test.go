@@ -175,3 +175,18 @@ func TestRulesAreChosen(t *testing.T) {
 		}
 	}
 }
+
+// The longest cache is named as people write it: 30m0s was cut to 3 once.
+func TestTheLongestCacheIsNamed(t *testing.T) {
+	for longest, want := range map[time.Duration]string{
+		30 * time.Minute: "30m", 10 * time.Second: "10s", 90 * time.Minute: "1h30m", 24 * time.Hour: "24h", 3630 * time.Second: "1h0m30s",
+	} {
+		root := fleet(t, 2)
+		o := lint.Options{LongCache: longest}
+		service("tier: logic", "data: cache-short", "cache_ttl: 30d", "slice: 2C4G")(t, root, &o)
+		r := run(t, lint.Dir(root), o)
+		if len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Message, "at most "+want+",") {
+			t.Errorf("%v: found %+v, want at most %s", longest, r.Findings, want)
+		}
+	}
+}
