@@ -3,144 +3,215 @@ package forecast
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 )
 
-// readCSV reads the long form (series,t,value in any order, or t,value of one
-// series) and the wide form (a time column, then one column for each series).
-// Grafana exports both.
-func (in *Input) readCSV(b *bufio.Reader) error {
-	comma := separator(b)
-	if line, _ := b.Peek(len("sep=,\r\n")); bytes.HasPrefix(line, []byte("sep=")) { // Grafana for Excel
-		first, err := b.ReadString('\n')
-		if err != nil {
-			return fmt.Errorf("%w: CSV header: %w", ErrFormat, err)
-		}
-		comma = ','
-		if mark := strings.TrimSpace(first[len("sep="):]); mark != "" && strings.Contains(",;|", mark) {
-			comma = rune(mark[0])
-		} else if strings.HasPrefix(first, "sep=\t") {
-			comma = '\t'
+// readCSV reads a table of any form that [tableForm] tells apart.
+func (in *Input) readCSV(b *bufio.Reader, sample []byte) error {
+	form, err := formOf(sample)
+	if err != nil {
+		return err
+	}
+	for _, n := range form.notes {
+		in.note(n.Kind, 0, "%s: %s", in.file, n.Text)
+	}
+	in.stamps.dayFirst = form.dayFirst
+	in.decimalComma = form.decimalComma
+	r := &rowReader{in: b, comma: form.comma, end: form.end}
+	for range form.skip {
+		if _, err := r.readLine(); err != nil {
+			return err
 		}
 	}
-	r := csv.NewReader(b)
-	r.ReuseRecord = true
-	r.FieldsPerRecord = -1
-	r.LazyQuotes = true
-	r.Comma = comma
-	head, err := r.Read()
+	in.line = &r.line
+	defer func() { in.line = nil }()
+	if form.header {
+		if err := form.nameColumns(in, r); err != nil {
+			return err
+		}
+	}
+	if len(form.labels) > 0 || form.single {
+		return in.readLong(r, form)
+	}
+	return in.readWide(r, form)
+}
+
+// nameColumns reads the header, which may be longer than the sample was.
+func (f *tableForm) nameColumns(in *Input, r *rowReader) error {
+	head, err := r.next()
 	if err != nil {
 		return fmt.Errorf("%w: CSV header: %w", ErrFormat, err)
 	}
-	columns := make([]string, len(head))
-	find := func(names ...string) int {
-		for _, n := range names {
-			for i, c := range columns {
-				if c == n {
-					return i
-				}
-			}
-		}
-		return -1
-	}
-	for i, c := range head {
-		columns[i] = strings.ToLower(strings.Trim(strings.TrimSpace(c), `"`))
-	}
-	stamp := find("t", "time", "timestamp", "date", "ds", "datetime", "_time", "ts", "")
-	series := find("series", "metric", "name", "unique_id")
-	value := find("value", "y")
-	if stamp < 0 {
-		return fmt.Errorf("%w: the CSV header %.80q has no column t, time, timestamp or date", ErrFormat, strings.Join(head, ","))
-	}
-	if value >= 0 && (series >= 0 || len(head) == 2) {
-		return in.readLong(r, series, stamp, value)
-	}
-	names := make([]string, len(head))
+	known := f.width
+	f.names, f.width = f.names[:0], len(head)
 	seen := map[string]int{}
 	for i, c := range head {
-		names[i] = strings.TrimSpace(c)
-		if seen[names[i]]++; seen[names[i]] > 1 {
-			names[i] = fmt.Sprintf("%s #%d", names[i], seen[names[i]])
-			in.note("name", "several columns are called %q; one of them becomes %q", strings.TrimSpace(c), names[i])
+		name := columnName(c)
+		if seen[name]++; seen[name] > 1 {
+			twice := name
+			name = fmt.Sprintf("%s #%d", name, seen[name])
+			in.note("name", 1, "%s: several columns are called %q; one of them becomes %q", in.file, twice, name)
+		}
+		f.names = append(f.names, name)
+		if i >= known && len(f.labels) == 0 && !f.single {
+			f.values = append(f.values, i)
 		}
 	}
-	return in.readWide(r, names, stamp)
-}
-
-// separator is the one of comma, semicolon and tab that the header has most of.
-func separator(b *bufio.Reader) rune {
-	head, _ := b.Peek(4096)
-	line, _, _ := strings.Cut(string(head), "\n")
-	best, most := ',', strings.Count(line, ",")
-	for _, c := range ";\t" {
-		if n := strings.Count(line, string(c)); n > most {
-			best, most = c, n
-		}
-	}
-	return best
-}
-
-func (in *Input) readLong(r *csv.Reader, series, stamp, value int) error {
-	last, p := "", (*points)(nil)
-	need := max(series, stamp, value)
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name := "value"
-		if series >= 0 && series < len(row) {
-			name = row[series]
-		}
-		if p == nil || name != last {
-			p = in.get(name)
-			last = strings.Clone(name)
-		}
-		if len(row) <= need {
-			p.refuse("row", strings.Join(row, ","))
-			continue
-		}
-		in.add(p, row[stamp], row[value])
-	}
-}
-
-func (in *Input) readWide(r *csv.Reader, names []string, stamp int) error {
-	all := make([]*points, len(names))
-	for i, n := range names {
-		if i != stamp {
-			all[i] = in.get(n)
-		}
-	}
-	if len(names) < 2 {
+	if f.width < 2 {
 		return fmt.Errorf("%w: the CSV has a time column and no values", ErrFormat)
 	}
+	return nil
+}
+
+// columnName is the name of a column as its series are called: bytes that are no
+// UTF-8 are taken for Latin-1.
+func columnName(cell []byte) string {
+	s := strings.TrimSpace(string(cell))
+	if s == strings.ToValidUTF8(s, "") {
+		return s
+	}
+	runes := make([]rune, len(s))
+	for i := range len(s) {
+		runes[i] = rune(s[i])
+	}
+	return string(runes)
+}
+
+// readLong reads rows whose labels name the series: each has one value, or a
+// value for each of several series of that name.
+func (in *Input) readLong(r *rowReader, f *tableForm) error {
+	var last, key []byte
+	var all []*points // of the last row, one for each value
 	for {
-		row, err := r.Read()
+		row, err := r.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if stamp >= len(row) {
-			continue
+		key = f.key(key[:0], row)
+		if all == nil || !bytes.Equal(key, last) {
+			last = append(last[:0], key...)
+			all = in.family(all[:0], key, f)
 		}
-		for i, p := range all {
-			if p == nil {
+		s, ok := stamp{}, len(row) >= f.needs && !f.overflows(row)
+		if ok {
+			if s, ok = in.stamps.read(f.when(row)); !ok {
+				in.refuseAll(all, "time", f.when(row))
 				continue
 			}
-			cell := ""
-			if i < len(row) {
-				cell = row[i]
-			}
-			in.add(p, row[stamp], cell)
+		} else {
+			in.refuseAll(all, "row", bytes.Join(row, []byte{f.comma}))
+			continue
+		}
+		for i, column := range f.values {
+			in.addValue(all[i], s, row[column])
 		}
 	}
+}
+
+// key is what tells the series of a row from others.
+func (f *tableForm) key(key []byte, row [][]byte) []byte {
+	for _, l := range f.labels {
+		if l >= len(row) || len(row[l]) == 0 {
+			continue
+		}
+		if len(key) > 0 {
+			key = append(key, '/')
+		}
+		key = append(key, row[l]...)
+	}
+	if len(key) == 0 && f.single {
+		key = append(key, "value"...)
+	}
+	return key
+}
+
+// family returns the series of a row, one for each value.
+func (in *Input) family(out []*points, key []byte, f *tableForm) []*points {
+	if len(f.values) == 1 {
+		return append(out, in.get(key))
+	}
+	for _, column := range f.values {
+		out = append(out, in.get([]byte(string(key)+"/"+f.names[column])))
+	}
+	return out
+}
+
+func (in *Input) refuseAll(all []*points, what string, text []byte) {
+	for _, p := range all {
+		in.refuse(&p.bad, what, text)
+	}
+}
+
+// readWide reads rows that have a value for each series.
+func (in *Input) readWide(r *rowReader, f *tableForm) error {
+	all := make([]*points, len(f.values))
+	for i, column := range f.values {
+		all[i] = in.get([]byte(f.names[column]))
+	}
+	var bad rows
+	n := 0
+	for ; ; n++ {
+		row, err := r.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if f.overflows(row) {
+			in.refuse(&bad, fmt.Sprintf("%d cells where the header has %d:", len(row), f.width), bytes.Join(row, []byte{f.comma}))
+			continue
+		}
+		s, ok := stamp{}, false
+		if len(row) > max(f.stamp, f.clock) {
+			s, ok = in.stamps.read(f.when(row))
+		}
+		if !ok {
+			in.refuse(&bad, "time", f.when(row))
+			continue
+		}
+		for i, column := range f.values {
+			var cell []byte
+			if column < len(row) {
+				cell = row[column]
+			}
+			in.addValue(all[i], s, cell)
+		}
+	}
+	if bad.n*20 > n {
+		return fmt.Errorf("%w: %d of %d rows cannot be read, the first has %s", ErrFormat, bad.n, n, bad.first)
+	}
+	if bad.n > 0 {
+		in.note("row", bad.n, "%s", bad)
+	}
+	return nil
+}
+
+// overflows reports whether a row has more cells than the header: then a
+// separator stands inside of a value, and each value behind it is another's.
+func (f *tableForm) overflows(row [][]byte) bool {
+	for i := f.width; i < len(row); i++ {
+		if len(bytes.TrimSpace(row[i])) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// when is the text of the time of a row.
+func (f *tableForm) when(row [][]byte) []byte {
+	if f.stamp >= len(row) {
+		return nil
+	}
+	if f.clock < 0 || f.clock >= len(row) {
+		return row[f.stamp]
+	}
+	f.joined = append(append(append(f.joined[:0], bytes.TrimSpace(row[f.stamp])...), ' '), bytes.TrimSpace(row[f.clock])...)
+	return f.joined
 }

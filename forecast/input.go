@@ -2,9 +2,6 @@ package forecast
 
 import (
 	"bufio"
-	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // ReadOptions say how points become series.
@@ -26,8 +21,9 @@ type ReadOptions struct {
 // A Warning is a repair or a doubt: what was done to which series.
 type Warning struct {
 	Series string // empty: the whole input
-	Kind   string // gap, duplicate, order, blank, reset, zone, date, unit, step, partial, spike, level, name, series
-	Text   string
+	Kind   string // gap, duplicate, order, blank, row, reset, zone, date, unit, step, partial, spike, level, name, server, series
+	Text   string // says where the first is
+	Count  int    // of what was met; 0 where it cannot be counted
 }
 
 func (w Warning) String() string {
@@ -37,62 +33,57 @@ func (w Warning) String() string {
 	return fmt.Sprintf("series %q: %s: %s", w.Series, w.Kind, w.Text)
 }
 
+// count writes a number with its noun: 1 row, 2 rows.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
 // Errors of reading.
 var (
 	ErrNoSeries = errors.New("no series in the input")
 	ErrFormat   = errors.New("not a form that is read")
+	ErrAnswer   = errors.New("an answer without a history") // of a metric store, in a form that is known
 )
 
 // An Input collects the points of series from one file or several.
 type Input struct {
-	options ReadOptions
-	order   []string
-	series  map[string]*points
-	stamps  stampReader
-	notes   []Warning         // of whole files
-	labels  map[string]string // name in use -> Id of the CloudWatch metric that has it
+	options      ReadOptions
+	order        []string
+	series       map[string]*points
+	stamps       stampReader
+	decimalComma bool
+	notes        []Warning // of whole files
+	clouds       cloudWatch
+	file         string // that is read
+	line         *int   // of the file, where it has lines
 }
 
-// points are the observations of one series as they came.
-type points struct {
-	at      []int64 // nanoseconds since 1970, or the index
-	value   []float64
-	clock   bool // at is a time
-	index   bool // at is an index
-	blank   int
-	badText string // the first value that is no number
-	bad     int
-	twice   int    // stamps that clocks show twice
-	skipped int    // stamps that clocks never show
-	unit    string // of the values that have one
-	units   int    // how many have one
-	grouped string // the first value written as 1,234.5
-}
+// utc is the zone of stamps that name none.
+var utc = time.UTC
 
 // NewInput returns an empty collection.
 func NewInput(o ReadOptions) *Input {
 	if o.Zone == nil {
-		o.Zone = time.UTC
+		o.Zone = utc
 	}
-	return &Input{options: o, series: map[string]*points{}, stamps: stampReader{zone: o.Zone, offsets: map[int]int{}}, labels: map[string]string{}}
+	return &Input{options: o, series: map[string]*points{}, stamps: stampReader{zone: o.Zone, offsets: map[int]int{}}, clouds: newCloudWatch()}
 }
 
-// sampleBytes of a file are looked at to tell what its dates mean.
-const sampleBytes = 1 << 16
-
 // Add reads one file of any form: CSV long or wide, Prometheus and
-// VictoriaMetrics JSON, CloudWatch get-metric-data, sadf -j; gzip, zstd and
-// bzip2 are seen by their first bytes. name is for messages. The error wraps
-// ErrFormat when the form is none of these.
+// VictoriaMetrics JSON, CloudWatch get-metric-data, sadf -j; gzip, zstd,
+// bzip2 and UTF-16 are seen by their first bytes. name is for messages. The error
+// wraps ErrFormat when the form is none of these, and ErrAnswer when a server
+// answered something else than a history.
 func (in *Input) Add(name string, r io.Reader) error {
-	b, closeFile, err := decompressed(bufio.NewReaderSize(r, sampleBytes))
+	in.file = name
+	b, free, err := unpacked(bufio.NewReaderSize(r, sampleBytes))
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
 	}
-	defer closeFile()
-	if mark, _ := b.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
-		_, _ = b.Discard(3) // what was peeked is there
-	}
+	defer free()
 	first, err := firstByte(b)
 	if err == io.EOF {
 		return nil // an empty file has no series; Series says so
@@ -100,13 +91,12 @@ func (in *Input) Add(name string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
 	}
-	sample, _ := b.Peek(sampleBytes) // shorter at the end of the file
-	in.stamps.dayFirst = dayComesFirst(sample)
-	in.stamps.slashes = 0
+	in.stamps.dayFirst, in.decimalComma, in.stamps.slashes, in.stamps.text = false, false, 0, in.stamps.text[:0]
 	if first == '{' || first == '[' {
 		err = in.readJSON(b)
 	} else {
-		err = in.readCSV(b)
+		sample, _ := b.Peek(sampleBytes) // shorter at the end of the file
+		err = in.readCSV(b, sample)
 	}
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
@@ -116,32 +106,9 @@ func (in *Input) Add(name string, r io.Reader) error {
 		if in.stamps.dayFirst {
 			order = "day"
 		}
-		in.note("date", "%s: dates with slashes are read with the %s first", name, order)
+		in.note("date", 0, "%s: dates with slashes are read with the %s first", name, order)
 	}
 	return nil
-}
-
-// decompressed looks at the first bytes and returns the text behind them. The
-// function that it returns frees what the reader holds.
-func decompressed(b *bufio.Reader) (*bufio.Reader, func(), error) {
-	magic, _ := b.Peek(4)
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, nil, err
-		}
-		return bufio.NewReaderSize(z, sampleBytes), func() {}, nil
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		return bufio.NewReaderSize(bzip2.NewReader(b), sampleBytes), func() {}, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, nil, err
-		}
-		return bufio.NewReaderSize(z, sampleBytes), z.Close, nil
-	}
-	return b, func() {}, nil
 }
 
 // firstByte returns the first byte that is no white space, and leaves it.
@@ -158,73 +125,49 @@ func firstByte(b *bufio.Reader) (byte, error) {
 }
 
 // note keeps a warning about a whole file.
-func (in *Input) note(kind, format string, args ...any) {
-	in.notes = append(in.notes, Warning{Kind: kind, Text: fmt.Sprintf(format, args...)})
+func (in *Input) note(kind string, n int, format string, args ...any) {
+	in.notes = append(in.notes, Warning{Kind: kind, Text: fmt.Sprintf(format, args...), Count: n})
 }
 
-func (in *Input) get(name string) *points {
-	p := in.series[name]
+func (in *Input) get(name []byte) *points {
+	p := in.series[string(name)]
 	if p == nil {
 		p = &points{}
-		in.series[strings.Clone(name)] = p
-		in.order = append(in.order, strings.Clone(name))
+		key := string(name)
+		in.series[key] = p
+		in.order = append(in.order, key)
 	}
 	return p
 }
 
 // add takes one observation as text. when and value are not kept.
-func (in *Input) add(p *points, when, value string) {
+func (in *Input) add(p *points, when, value []byte) {
 	s, ok := in.stamps.read(when)
 	if !ok {
-		p.refuse("time", when)
+		in.refuse(&p.bad, "time", when)
 		return
 	}
-	v, blank, ok := p.number(value)
+	in.addValue(p, s, value)
+}
+
+// addValue takes one observation whose time is known.
+func (in *Input) addValue(p *points, s stamp, value []byte) {
+	v, ok := p.number(value, in.decimalComma)
 	if !ok {
-		p.refuse("value", value)
+		in.refuse(&p.bad, "value", value)
 		return
-	}
-	if blank {
-		p.blank++
 	}
 	p.put(s, v)
 }
 
-func (p *points) put(s stamp, v float64) {
-	if s.clock {
-		p.clock = true
-	} else {
-		p.index = true
+// refuse counts a row that cannot be read.
+func (in *Input) refuse(bad *rows, what string, text []byte) {
+	if bad.n++; bad.n > 1 {
+		return
 	}
-	if s.skipped {
-		p.skipped++
-	}
-	if s.again != 0 {
-		p.twice++
-		s.at = p.whichOf(s.at, s.again)
-	}
-	p.at = append(p.at, s.at)
-	p.value = append(p.value, v)
-}
-
-// whichOf tells the first from the second hour of a clock that was put back: the
-// stamps of a series go on in the direction that they have.
-func (p *points) whichOf(first, second int64) int64 {
-	n := len(p.at)
-	if n == 0 {
-		return first
-	}
-	last := p.at[n-1]
-	falling := n > 1 && last < p.at[n-2]
-	if last < first || last <= second && falling {
-		return first
-	}
-	return second
-}
-
-func (p *points) refuse(what, text string) {
-	if p.bad++; p.badText == "" {
-		p.badText = fmt.Sprintf("%s %.40q", what, text)
+	bad.first = fmt.Sprintf("%s %.40q", what, text)
+	if in.line != nil {
+		bad.first += fmt.Sprintf(" in line %d of %s", *in.line, in.file)
 	}
 }
 
@@ -234,16 +177,18 @@ func (p *points) refuse(what, text string) {
 // go of what was read, so it can be called once.
 func (in *Input) Series() ([]Series, []Warning, error) {
 	var out []Series
-	warnings := in.notes
+	warnings := append(in.notes, in.clouds.unfinished()...)
 	if len(in.stamps.offsets) > 1 || len(in.stamps.offsets) == 1 && in.stamps.local > 0 {
-		warnings = append(warnings, Warning{"", "zone", fmt.Sprintf("stamps of %s; all are taken as instants and put in UTC", in.zoneList())})
+		warnings = append(warnings, Warning{Kind: "zone", Text: fmt.Sprintf("stamps of %s; all are taken as instants and put in UTC", in.zoneList())})
 	}
+	h := history{options: in.options}
 	for _, name := range in.order {
-		s, w, err := in.series[name].even(name, in.options)
+		p := in.series[name]
 		delete(in.series, name)
-		warnings = append(warnings, w...)
+		s, err := h.even(name, p)
+		warnings = append(warnings, h.warnings...)
 		if err != nil {
-			warnings = append(warnings, Warning{name, "series", err.Error()})
+			warnings = append(warnings, Warning{Series: name, Kind: "series", Text: err.Error(), Count: 1})
 			continue
 		}
 		out = append(out, s)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -15,17 +17,19 @@ import (
 // readJSON reads one or several JSON values, each of any known form.
 func (in *Input) readJSON(b *bufio.Reader) error {
 	d := json.NewDecoder(b)
-	for {
+	for n := 1; ; n++ {
 		var raw json.RawMessage
 		err := d.Decode(&raw)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: JSON: %w", ErrFormat, err)
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("%w: JSON that ends in the middle of value %d: the file is cut off", ErrFormat, n)
+		case err != nil:
+			return fmt.Errorf("%w: JSON at byte %d: %w", ErrFormat, d.InputOffset(), err)
 		}
 		list := []json.RawMessage{raw}
-		if raw[0] == '[' { // several answers put together
+		if raw[0] == '[' { // several answers put together, or the series of promtool
 			if err := json.Unmarshal(raw, &list); err != nil {
 				return fmt.Errorf("%w: JSON: %w", ErrFormat, err)
 			}
@@ -47,56 +51,88 @@ func (in *Input) readValue(raw json.RawMessage) error {
 	switch {
 	case keys["status"] != nil && (keys["data"] != nil || keys["error"] != nil):
 		return in.readPrometheus(raw)
+	case keys["resultType"] != nil && keys["result"] != nil:
+		return in.readResult(raw)
 	case keys["metric"] != nil && keys["timestamps"] != nil:
 		return in.readExport(raw)
+	case keys["metric"] != nil && (keys["values"] != nil || keys["histograms"] != nil): // of a list, as promtool query range -o json writes it
+		return in.readMatrix([]json.RawMessage{raw})
 	case keys["MetricDataResults"] != nil:
 		return in.readCloudWatch(raw)
+	case keys["Datapoints"] != nil:
+		return in.readStatistics(raw)
 	case keys["sysstat"] != nil:
 		return in.readSadf(raw)
 	}
-	return fmt.Errorf("%w: JSON with the keys %s; known are query_range, export, get-metric-data and sadf -j", ErrFormat, keyList(keys))
+	return fmt.Errorf("%w: JSON with the keys %s; known are query_range, export, get-metric-data, get-metric-statistics and sadf -j", ErrFormat, keyList(keys))
 }
 
 func keyList[V any](m map[string]V) string {
-	var names []string
-	for k := range m {
-		names = append(names, k)
-	}
-	sort.Strings(names)
-	return fmt.Sprintf("%.80q", strings.Join(names, ","))
+	return fmt.Sprintf("%.80q", strings.Join(sortedKeys(m), ","))
 }
 
 // readPrometheus takes the answer of /api/v1/query_range
 // (prometheus.io/docs, HTTP API, "Range queries").
 func (in *Input) readPrometheus(raw json.RawMessage) error {
 	var answer struct {
-		Status  string `json:"status"`
-		Error   string `json:"error"`
-		Partial bool   `json:"isPartial"` // of VictoriaMetrics
-		Data    struct {
-			ResultType string `json:"resultType"`
-			Result     []struct {
-				Metric map[string]string    `json:"metric"`
-				Values [][2]json.RawMessage `json:"values"`
-			} `json:"result"`
-		} `json:"data"`
+		Status   string          `json:"status"`
+		Error    string          `json:"error"`
+		Warnings []string        `json:"warnings"`
+		Infos    []string        `json:"infos"`
+		Partial  bool            `json:"isPartial"` // of VictoriaMetrics
+		Data     json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil {
 		return fmt.Errorf("%w: query_range: %w", ErrFormat, err)
 	}
 	if answer.Status != "success" {
-		return fmt.Errorf("%w: the server answered %q: %s", ErrFormat, answer.Status, answer.Error)
-	}
-	if answer.Data.ResultType != "matrix" {
-		return fmt.Errorf("%w: result type %q is not a matrix; ask query_range", ErrFormat, answer.Data.ResultType)
+		return fmt.Errorf("%w: the server answered %q: %s", ErrAnswer, answer.Status, answer.Error)
 	}
 	if answer.Partial {
-		in.note("partial", "the server says that its answer is not complete: some of its storage did not answer")
+		in.note("partial", 0, "%s: the server says that its answer is not complete: some of its storage did not answer", in.file)
 	}
-	for _, s := range answer.Data.Result {
-		p := in.get(labelName(s.Metric))
+	for _, w := range append(answer.Warnings, answer.Infos...) {
+		in.note("server", 0, "%s: %.300s", in.file, w)
+	}
+	return in.readResult(answer.Data)
+}
+
+// readResult takes what a query had as its result.
+func (in *Input) readResult(raw json.RawMessage) error {
+	var data struct {
+		ResultType string          `json:"resultType"`
+		Result     json.RawMessage `json:"result"`
+	}
+	if err := json.Unmarshal(raw, &data); err != nil {
+		return fmt.Errorf("%w: it is of another address of the server", ErrAnswer)
+	}
+	if data.ResultType != "matrix" {
+		return fmt.Errorf("%w: the result is a %s, of one instant", ErrAnswer, data.ResultType)
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(data.Result, &list); err != nil {
+		return fmt.Errorf("%w: query_range: the result is no list", ErrFormat)
+	}
+	return in.readMatrix(list)
+}
+
+// readMatrix takes series with pairs of time and value.
+func (in *Input) readMatrix(list []json.RawMessage) error {
+	for _, raw := range list {
+		var s struct {
+			Metric     map[string]string    `json:"metric"`
+			Values     [][2]json.RawMessage `json:"values"`
+			Histograms json.RawMessage      `json:"histograms"`
+		}
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return fmt.Errorf("%w: query_range: %w", ErrFormat, err)
+		}
+		p := in.get([]byte(labelName(s.Metric)))
 		for _, v := range s.Values {
-			in.add(p, string(v[0]), unquote(v[1]))
+			in.add(p, v[0], unquote(v[1]))
+		}
+		if len(s.Values) == 0 && s.Histograms != nil {
+			in.note("series", 0, "%s: %s is a native histogram; ask for histogram_count(rate(...)) of it, or histogram_quantile", in.file, labelName(s.Metric))
 		}
 	}
 	return nil
@@ -107,7 +143,7 @@ func (in *Input) readExport(raw json.RawMessage) error {
 	var line struct {
 		Metric     map[string]string `json:"metric"`
 		Values     []json.RawMessage `json:"values"`
-		Timestamps []int64           `json:"timestamps"`
+		Timestamps []json.RawMessage `json:"timestamps"`
 	}
 	if err := json.Unmarshal(raw, &line); err != nil {
 		return fmt.Errorf("%w: export line: %w", ErrFormat, err)
@@ -115,48 +151,11 @@ func (in *Input) readExport(raw json.RawMessage) error {
 	if len(line.Values) != len(line.Timestamps) {
 		return fmt.Errorf("%w: export line has %d values and %d timestamps", ErrFormat, len(line.Values), len(line.Timestamps))
 	}
-	p := in.get(labelName(line.Metric))
+	p := in.get([]byte(labelName(line.Metric)))
 	for i, v := range line.Values {
-		in.add(p, strconv.FormatInt(line.Timestamps[i], 10), unquote(v))
+		in.add(p, line.Timestamps[i], unquote(v))
 	}
 	return nil
-}
-
-// readCloudWatch takes the answer of aws cloudwatch get-metric-data.
-func (in *Input) readCloudWatch(raw json.RawMessage) error {
-	var answer struct {
-		MetricDataResults []struct {
-			ID, Label  string
-			Timestamps []json.RawMessage
-			Values     []json.RawMessage
-		}
-	}
-	if err := json.Unmarshal(raw, &answer); err != nil {
-		return fmt.Errorf("%w: get-metric-data: %w", ErrFormat, err)
-	}
-	for _, s := range answer.MetricDataResults {
-		if len(s.Values) != len(s.Timestamps) {
-			return fmt.Errorf("%w: metric %q has %d values and %d timestamps", ErrFormat, s.Label, len(s.Values), len(s.Timestamps))
-		}
-		p := in.get(in.labelOf(s.ID, s.Label))
-		for i, v := range s.Values {
-			in.add(p, unquote(s.Timestamps[i]), unquote(v))
-		}
-	}
-	return nil
-}
-
-// labelOf is the label of a CloudWatch metric, with its Id where another metric
-// has that label. The pages of an answer give a metric the same Id.
-func (in *Input) labelOf(id, label string) string {
-	if label == "" {
-		return id
-	}
-	if owner, taken := in.labels[label]; taken && owner != id {
-		return label + " (" + id + ")"
-	}
-	in.labels[label] = id
-	return label
 }
 
 // readSadf takes sadf -j: every number of every host and activity is a series.
@@ -195,7 +194,7 @@ func (in *Input) readSadf(raw json.RawMessage) error {
 		}
 	}
 	if local {
-		in.note("zone", "sadf wrote local times; they are read in the zone %s", in.options.Zone)
+		in.note("zone", 0, "%s: sadf wrote local times; they are read in the zone %s", in.file, in.options.Zone)
 	}
 	return nil
 }
@@ -215,7 +214,7 @@ func (in *Input) sadfTree(name, stamp string, raw json.RawMessage, depth int) {
 		}
 		for _, k := range sortedKeys(m) {
 			if v := bytes.TrimSpace(m[k]); len(v) > 0 && v[0] == '"' {
-				name += "/" + unquote(v)
+				name += "/" + string(unquote(v))
 			}
 		}
 		for _, k := range sortedKeys(m) {
@@ -231,18 +230,11 @@ func (in *Input) sadfTree(name, stamp string, raw json.RawMessage, depth int) {
 		}
 	case '"':
 	default:
-		in.add(in.get(name), stamp, string(raw))
+		in.add(in.get([]byte(name)), []byte(stamp), raw)
 	}
 }
 
-func sortedKeys(m map[string]json.RawMessage) []string {
-	names := make([]string, 0, len(m))
-	for k := range m {
-		names = append(names, k)
-	}
-	sort.Strings(names)
-	return names
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // labelName writes a metric as the query languages do: name{a="b",c="d"}.
 func labelName(m map[string]string) string {
@@ -261,10 +253,13 @@ func labelName(m map[string]string) string {
 }
 
 // unquote returns the text of a JSON string or number.
-func unquote(raw json.RawMessage) string {
+func unquote(raw json.RawMessage) []byte {
+	if n := len(raw); n >= 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : n-1]
+	}
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
-		return s
+		return []byte(s)
 	}
-	return string(raw)
+	return raw
 }

@@ -3,7 +3,6 @@ package forecast
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
 // What a history has that models are deaf to, or have to follow: both are said,
@@ -22,14 +21,14 @@ const (
 )
 
 // oddities returns warnings of spikes and of the latest level shift.
-// O(n log n) in values.
-func (s Series) oddities(warn func(kind, format string, args ...any)) {
+// O(n) in values.
+func (s Series) oddities(warn func(kind string, n int, format string, args ...any)) {
 	season, _ := seasonsByStep(s.Step)
 	if n, at := spikes(s.Values, season); n > 0 {
-		warn("spike", "%s, the farthest is %.4g at %s; the forecast is nearly deaf to that", standing(n), s.Values[at], s.stamp(at))
+		warn("spike", n, "%s, the farthest is %.4g at %s; the forecast is nearly deaf to that", standing(n), s.Values[at], s.stamp(at))
 	}
 	if before, after, at, ok := levelShift(s.Values, season); ok {
-		warn("level", "the level went from about %.3g to %.3g at about %s; the forecast follows the later one", before, after, s.stamp(at))
+		warn("level", 1, "the level went from about %.3g to %.3g at about %s; the forecast follows the later one", before, after, s.stamp(at))
 	}
 }
 
@@ -57,8 +56,10 @@ func spikes(values []float64, season int) (count, farthest int) {
 			sizes = append(sizes, math.Abs(values[t]))
 		}
 	}
-	slices.Sort(known)
-	usual := max(quantile(known, 0.9), leastDistance*medianInPlace(sizes))
+	if len(known) == 0 {
+		return 0, 0
+	}
+	usual := max(nth(known, 9*len(known)/10), leastDistance*nth(sizes, len(sizes)/2))
 	if usual == 0 { // mostly zeros: every value would stand alone
 		return 0, 0
 	}
@@ -99,14 +100,18 @@ func levelShift(values []float64, season int) (before, after float64, at int, ok
 	}
 	blocks := make([]float64, len(values)/season)
 	offset := len(values) % season
+	known := make([]float64, 0, season)
 	for i := range blocks {
-		var known []float64
+		known = known[:0]
 		for _, v := range values[offset+i*season : offset+(i+1)*season] {
 			if !math.IsNaN(v) {
 				known = append(known, v)
 			}
 		}
-		blocks[i] = medianInPlace(known)
+		blocks[i] = math.NaN()
+		if len(known) > 0 {
+			blocks[i] = nth(known, len(known)/2)
+		}
 	}
 	best := 0.0
 	for k := len(blocks) - shiftWindow; k >= shiftWindow; k-- {
@@ -135,4 +140,36 @@ func scatter(v []float64, middle float64) float64 {
 		sum += math.Abs(x - middle)
 	}
 	return sum / float64(len(v))
+}
+
+// nth returns the value that would be at index k if v was sorted, and changes the
+// order of v (Hoare's Find, Communications of the ACM 4, 1961). O(n) on average.
+func nth(v []float64, k int) float64 {
+	low, high := 0, len(v)-1
+	for low < high {
+		pivot := medianOf5([]float64{v[low], v[(low+k)/2], v[k], v[(k+high)/2], v[high]})
+		i, j := low, high
+		for i <= j {
+			for v[i] < pivot {
+				i++
+			}
+			for v[j] > pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			high = j
+		case k >= i:
+			low = i
+		default:
+			return v[k]
+		}
+	}
+	return v[k]
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,132 +18,199 @@ const maxGrid = 12_000_000
 // 100: two stray stamps shall not cost a grid of millions.
 const sparseGrid = 100_000
 
-// even puts the points of one series on a grid and says what it repaired.
-func (p *points) even(name string, o ReadOptions) (Series, []Warning, error) {
-	var warnings []Warning
-	warn := func(kind, format string, args ...any) {
-		warnings = append(warnings, Warning{name, kind, fmt.Sprintf(format, args...)})
+// A history is one series on its way from points to a grid.
+type history struct {
+	options  ReadOptions
+	name     string
+	clock    bool // at are times
+	at       []int64
+	value    []float64
+	missing  hits // values
+	warnings []Warning
+}
+
+// warn says what was repaired, how often, and where first.
+func (h *history) warn(kind string, n int, format string, args ...any) {
+	h.warnings = append(h.warnings, Warning{Series: h.name, Kind: kind, Text: fmt.Sprintf(format, args...), Count: n})
+}
+
+// when names a stamp as the input did.
+func (h *history) when(at int64) string {
+	if !h.clock {
+		return strconv.FormatInt(at, 10)
 	}
-	if p.bad > 0 && p.bad*20 > len(p.at) {
-		return Series{}, nil, fmt.Errorf("%d of %d rows cannot be read, the first has %s", p.bad, p.bad+len(p.at), p.badText)
+	return time.Unix(0, at).UTC().Format(time.RFC3339)
+}
+
+// where says at which stamp hits begin: at the only one, or first at one of more.
+func (h *history) where(met hits) string {
+	if met.n == 1 {
+		return "at " + h.when(met.first)
 	}
-	if p.bad > 0 {
-		warn("blank", "%d rows cannot be read and are left out, the first has %s", p.bad, p.badText)
+	return "first at " + h.when(met.first)
+}
+
+// even puts the points of one series on a grid; h.warnings say what it repaired.
+// It takes the values of p.
+func (h *history) even(name string, p *points) (Series, error) {
+	*h = history{options: h.options, name: name, clock: p.clock, at: p.at(h.at), value: p.value}
+	if p.bad.n > 0 && p.bad.n*20 > len(h.at) {
+		return Series{}, fmt.Errorf("%d of %s cannot be read, the first has %s", p.bad.n, count(p.bad.n+len(h.at), "row"), p.bad.first)
 	}
 	if p.clock && p.index {
-		return Series{}, warnings, errors.New("some stamps are times and some are indexes")
+		return Series{}, errors.New("some stamps are times and some are indexes")
 	}
-	if len(p.at) == 0 {
-		return Series{}, warnings, errors.New("no values")
+	h.countMissing()
+	switch len(h.at) {
+	case 0:
+		return Series{}, errors.New("no values")
+	case h.missing.n:
+		return Series{}, errors.New("all values are missing")
 	}
-	if p.blank == len(p.at) {
-		return Series{}, warnings, errors.New("all values are missing")
+	h.tellReading(p)
+	h.sort()
+	if h.options.Counter {
+		h.rate()
 	}
-	if p.units > 0 {
-		warn("unit", "%d values carry a unit; they are counted in %q", p.units, p.unit)
+	h.countMissing()
+	if h.missing.n == len(h.at) {
+		return Series{}, errors.New("no two values to take a rate between")
 	}
-	if p.grouped != "" {
-		warn("unit", "values are written with separators, as %s; taken as a number", p.grouped)
+	if m := h.missing; m.n > 0 {
+		h.warn("blank", m.n, "%d of %d values are missing, %s; filled from the season before", m.n, len(h.at), h.where(m))
 	}
-	if p.twice > 0 {
-		warn("zone", "%d stamps lie in the hour that clocks of %s show twice; taken in the order of the rows", p.twice, o.Zone)
-	}
-	if p.skipped > 0 {
-		warn("zone", "%d stamps lie in the hour that clocks of %s skip; taken an hour on", p.skipped, o.Zone)
-	}
-	p.sort(warn)
-	if o.Counter {
-		p.rate(warn)
-	}
-	if p.blank == len(p.at) {
-		return Series{}, warnings, errors.New("no two values to take a rate between")
-	}
-	if p.blank > 0 {
-		warn("blank", "%d of %d values are missing and filled from the season before", p.blank, len(p.at))
-	}
-	step := p.step(o.Step)
+	step := h.step()
 	s := Series{Name: name}
 	if p.clock {
 		s.Step = time.Duration(step)
 	}
-	first, last := p.at[0], p.at[len(p.at)-1]
+	first, last := h.at[0], h.at[len(h.at)-1]
 	switch n := (last-first)/max(step, 1) + 1; {
 	case step <= 0 || n > maxGrid:
-		return Series{}, warnings, fmt.Errorf("%d points span %d steps, more than %d", len(p.at), n, maxGrid)
-	case n > sparseGrid && n > 100*int64(len(p.at)):
-		return Series{}, warnings, fmt.Errorf("%d points span %d steps of %s: fewer than one step in 100 has a value", len(p.at), n, stepText(step, p.clock))
+		return Series{}, fmt.Errorf("%d points span %d steps, more than %d", len(h.at), n, maxGrid)
+	case n > sparseGrid && n > 100*int64(len(h.at)):
+		return Series{}, fmt.Errorf("%d points span %d steps of %s: fewer than one step in 100 has a value", len(h.at), n, h.span(step))
 	}
-	s = p.grid(s, step, warn)
-	s.oddities(warn)
-	return s, warnings, nil
+	s = h.grid(s, step)
+	s.oddities(h.warn)
+	return s, nil
+}
+
+// tellReading warns of what was odd about the rows themselves.
+func (h *history) tellReading(p *points) {
+	if p.bad.n > 0 {
+		h.warn("row", p.bad.n, "%s", p.bad)
+	}
+	if p.units > 0 {
+		h.warn("unit", p.units, "%s with a unit, counted in %s", count(p.units, "value"), unitName(p.unit))
+	}
+	if p.grouped != "" {
+		h.warn("unit", 0, "values have separators: %s is taken for %s", p.grouped, strconv.FormatFloat(p.taken, 'f', -1, 64))
+	}
+	if t := p.twice; t.n > 0 {
+		h.warn("zone", t.n, "%s in the hour that clocks of %s show twice, %s; taken in the order of the rows", count(t.n, "stamp"), h.options.Zone, h.where(t))
+	}
+	if t := p.skipped; t.n > 0 {
+		h.warn("zone", t.n, "%s in the hour that clocks of %s skip, %s; taken an hour on", count(t.n, "stamp"), h.options.Zone, h.where(t))
+	}
+}
+
+// countMissing counts the values that are not there.
+func (h *history) countMissing() {
+	h.missing = hits{}
+	for i, v := range h.value {
+		if math.IsNaN(v) {
+			h.missing.add(h.at[i])
+		}
+	}
 }
 
 // sort orders the points by time and keeps the last of equal stamps.
-func (p *points) sort(warn func(kind, format string, args ...any)) {
-	if !slices.IsSorted(p.at) {
-		warn("order", "stamps are not in order; sorted")
-		sort.Stable(p)
+func (h *history) sort() {
+	var back hits
+	for i := 1; i < len(h.at); i++ {
+		if h.at[i] < h.at[i-1] {
+			back.add(h.at[i])
+		}
+	}
+	switch back.n {
+	case 0:
+	case len(h.at) - 1:
+		h.warn("order", back.n, "the newest comes first; turned round")
+		slices.Reverse(h.at)
+		slices.Reverse(h.value)
+	default:
+		h.warn("order", back.n, "stamps go back %s, %s; sorted", count(back.n, "time"), h.where(back))
+		sort.Stable(h)
 	}
 	n := 0
-	twice := 0
-	for i := range p.at {
-		if n > 0 && p.at[n-1] == p.at[i] {
-			twice++
-			if !math.IsNaN(p.value[i]) || math.IsNaN(p.value[n-1]) {
-				p.value[n-1] = p.value[i]
+	var twice, differing hits
+	for i := range h.at {
+		if n > 0 && h.at[n-1] == h.at[i] {
+			twice.add(h.at[i])
+			before, v := h.value[n-1], h.value[i]
+			if before != v && !math.IsNaN(before) && !math.IsNaN(v) {
+				differing.add(h.at[i])
+			}
+			if !math.IsNaN(v) {
+				h.value[n-1] = v
 			}
 			continue
 		}
-		p.at[n], p.value[n] = p.at[i], p.value[i]
+		h.at[n], h.value[n] = h.at[i], h.value[i]
 		n++
 	}
-	p.at, p.value = p.at[:n], p.value[:n]
-	if twice > 0 {
-		warn("duplicate", "%d stamps come more than once; the last value counts", twice)
+	h.at, h.value = h.at[:n], h.value[:n]
+	switch {
+	case differing.n > 0:
+		h.warn("duplicate", twice.n, "%s more than once, %d with another value, %s; the last value counts", comes(twice.n), differing.n, h.where(differing))
+	case twice.n > 0:
+		h.warn("duplicate", twice.n, "%s more than once with the same value, %s", comes(twice.n), h.where(twice))
 	}
 }
 
-func (p *points) Len() int           { return len(p.at) }
-func (p *points) Less(i, j int) bool { return p.at[i] < p.at[j] }
-func (p *points) Swap(i, j int) {
-	p.at[i], p.at[j] = p.at[j], p.at[i]
-	p.value[i], p.value[j] = p.value[j], p.value[i]
+func comes(n int) string {
+	if n == 1 {
+		return "1 stamp comes"
+	}
+	return strconv.Itoa(n) + " stamps come"
+}
+
+func (h *history) Len() int           { return len(h.at) }
+func (h *history) Less(i, j int) bool { return h.at[i] < h.at[j] }
+func (h *history) Swap(i, j int) {
+	h.at[i], h.at[j] = h.at[j], h.at[i]
+	h.value[i], h.value[j] = h.value[j], h.value[i]
 }
 
 // rate turns a counter into its increase per second; a fall is a reset, after
 // which the counter began again from zero. Indexes count as seconds.
-func (p *points) rate(warn func(kind, format string, args ...any)) {
-	resets := 0
+func (h *history) rate() {
+	var resets hits
 	last := -1
-	for i := range p.at {
-		if math.IsNaN(p.value[i]) {
+	for i := range h.at {
+		if math.IsNaN(h.value[i]) {
 			continue
 		}
 		if last >= 0 {
-			rise := p.value[i] - p.value[last]
+			rise := h.value[i] - h.value[last]
 			if rise < 0 {
-				resets++
-				rise = p.value[i]
+				resets.add(h.at[i])
+				rise = h.value[i]
 			}
-			seconds := float64(p.at[i] - p.at[last])
-			if p.clock {
+			seconds := float64(h.at[i] - h.at[last])
+			if h.clock {
 				seconds /= 1e9
 			}
-			p.value[last] = finiteOrNaN(rise / seconds) // the rate over the span belongs to its beginning
+			h.value[last] = finiteOrNaN(rise / seconds) // the rate over the span belongs to its beginning
 		}
 		last = i
 	}
 	if last >= 0 {
-		p.at, p.value = p.at[:last], p.value[:last]
+		h.at, h.value = h.at[:last], h.value[:last]
 	}
-	p.blank = 0
-	for _, v := range p.value {
-		if math.IsNaN(v) {
-			p.blank++
-		}
-	}
-	if resets > 0 {
-		warn("reset", "the counter went back to zero %d times; the rate goes on from there", resets)
+	if resets.n > 0 {
+		h.warn("reset", resets.n, "the counter went back to zero %s, %s; the rate goes on from there", count(resets.n, "time"), h.where(resets))
 	}
 }
 
@@ -152,38 +220,42 @@ const meanMonth = 2629746 * time.Second
 // step returns the spacing of the points: the one that three and more neighbours
 // in a row keep for most of the time, or the one most neighbours have where no
 // spacing is kept for half of the time.
-func (p *points) step(given time.Duration) int64 {
-	if given > 0 && p.clock {
-		return int64(given)
+func (h *history) step() int64 {
+	if h.options.Step > 0 && h.clock {
+		return int64(h.options.Step)
 	}
-	if len(p.at) < 2 {
+	if len(h.at) < 2 {
 		return 1
 	}
-	count, kept := map[int64]int{}, map[int64]int64{}
-	last, run := int64(0), int64(0)
-	for i := 1; i < len(p.at); i++ {
-		gap := p.at[i] - p.at[i-1]
-		if p.clock { // scrapes are a few milliseconds late
+	number, kept := map[int64]int{}, map[int64]int64{}
+	last, run := int64(0), 0
+	end := func() {
+		number[last] += run
+		if run >= 3 {
+			kept[last] += int64(run) * last
+		}
+	}
+	for i := 1; i < len(h.at); i++ {
+		gap := h.at[i] - h.at[i-1]
+		if h.clock { // scrapes are a few milliseconds late
 			if r := (gap + 5e8) / 1e9 * 1e9; r > 0 {
 				gap = r
 			}
 		}
-		count[gap]++
-		if gap != last {
-			last, run = gap, 0
+		if gap != last && run > 0 {
+			end()
+			run = 0
 		}
-		if run++; run == 3 {
-			kept[gap] += 3 * gap
-		} else if run > 3 {
-			kept[gap] += gap
-		}
+		last = gap
+		run++
 	}
-	best := most(count)
-	if longest := most(kept); kept[longest] > (p.at[len(p.at)-1]-p.at[0])/2 {
+	end()
+	best := most(number)
+	if longest := most(kept); kept[longest] > (h.at[len(h.at)-1]-h.at[0])/2 {
 		best = longest
 	}
 	const day = int64(24 * time.Hour)
-	if p.clock && 28*day <= best && best <= 31*day {
+	if h.clock && 28*day <= best && best <= 31*day {
 		return int64(meanMonth)
 	}
 	return best
@@ -201,102 +273,115 @@ func most[N int | int64](m map[int64]N) int64 {
 }
 
 // grid averages the points that fall into one step and leaves NaN where none does.
-func (p *points) grid(s Series, step int64, warn func(kind, format string, args ...any)) Series {
-	first := p.at[0]
-	if p.clock {
+func (h *history) grid(s Series, step int64) Series {
+	first := h.at[0]
+	if h.clock {
 		// Steps of a day and longer begin where the first value does; shorter ones
 		// at multiples of the step.
 		if step < int64(24*time.Hour) {
 			first -= mod(first, step)
-			if most := p.phase(step); most != 0 {
-				first = p.at[0] - mod(p.at[0]-most, step)
+			if most := h.phase(step); most != 0 {
+				first = h.at[0] - mod(h.at[0]-most, step)
 			}
 		}
 		s.Start = time.Unix(0, first).UTC()
 	} else {
 		s.First = int(first)
 	}
-	early := p.early(step)
+	early := h.early(step)
 	place := func(at int64) int { return int((at - first + early) / step) }
-	n := place(p.at[len(p.at)-1]) + 1
+	n := place(h.at[len(h.at)-1]) + 1
 	s.Values = make([]float64, n)
-	count := make([]int32, n)
-	off, shared := 0, 0
-	for i, at := range p.at {
-		k := place(at)
-		if (at-first)%step != 0 {
-			off++
-		}
-		if math.IsNaN(p.value[i]) {
-			continue
-		}
-		if count[k] > 0 {
-			shared++
-		}
-		s.Values[k] += p.value[i]
-		count[k]++
-	}
-	gaps, longest, run := 0, 0, 0
-	for k := range s.Values {
-		if count[k] == 0 {
+	last, inStep, before := -1, 0, 0 // the step of the last value, its values, and those of the step before
+	var off, shared, gaps hits
+	longest, longestAt := 0, 0
+	gap := func(from, until int) {
+		for k := from; k < until; k++ {
 			s.Values[k] = math.NaN()
-			run++
-			gaps++
-			longest = max(longest, run)
+			gaps.add(first + int64(k)*step)
+		}
+		if until-from > longest {
+			longest, longestAt = until-from, from
+		}
+	}
+	mean := func() {
+		if last >= 0 {
+			s.Values[last] = finiteOrNaN(s.Values[last] / float64(inStep))
+		}
+	}
+	for i, at := range h.at {
+		if (at-first)%step != 0 {
+			off.add(at)
+		}
+		if math.IsNaN(h.value[i]) {
 			continue
 		}
-		run = 0
-		s.Values[k] = finiteOrNaN(s.Values[k] / float64(count[k]))
+		k := place(at)
+		if k == last {
+			shared.add(at)
+		} else {
+			mean()
+			gap(last+1, k)
+			last, before, inStep = k, inStep, 0
+		}
+		s.Values[k] += h.value[i]
+		inStep++
 	}
-	if shared > 0 {
-		warn("step", "%d points share a step of %s with another; their mean counts", shared, stepText(step, p.clock))
-		if partial := int(count[n-1]); n > 2 && partial*2 <= int(count[n-2]) && partial > 0 {
-			warn("partial", "the last step has %d points where the one before has %d; left out", partial, count[n-2])
+	mean()
+	gap(last+1, n)
+	switch {
+	case shared.n > 0:
+		h.warn("step", shared.n, "%s in a step of %s with another, %s; their mean counts", count(shared.n, "point"), h.span(step), h.where(shared))
+		if n > 2 && last == n-1 && inStep*2 <= before {
+			h.warn("partial", 1, "the last step, at %s, has %s where the one before has %d; left out", h.when(first+int64(last)*step), count(inStep, "point"), before)
 			s.Values = s.Values[:n-1]
 		}
-	} else if off > len(p.at)/20 {
-		warn("step", "%d points lie off the grid of %s; each counts for its step", off, stepText(step, p.clock))
+	case off.n > len(h.at)/20:
+		h.warn("step", off.n, "%s off the grid of %s, %s; each counts for its step", count(off.n, "point"), h.span(step), h.where(off))
 	}
-	if missing := gaps - p.blank; missing > 0 {
-		warn("gap", "%d of %d steps of %s have no value, the longest run is %d; filled from the season before", missing, n, stepText(step, p.clock), longest)
+	if lacking := gaps.n - h.missing.n; lacking > 0 {
+		h.warn("gap", lacking, "%d of %d steps of %s have no value, the longest run is %d from %s; filled from the season before", lacking, n, h.span(step), longest, h.when(first+int64(longestAt)*step))
 	}
 	return s
 }
 
 // early is by how much a point may come before its step: a quarter of it, and
 // nothing where points are finer than steps.
-func (p *points) early(step int64) int64 {
+func (h *history) early(step int64) int64 {
 	finer := 0
-	for i := 1; i < len(p.at); i++ {
-		if p.at[i]-p.at[i-1] < step/2 {
+	for i := 1; i < len(h.at); i++ {
+		if h.at[i]-h.at[i-1] < step/2 {
 			finer++
 		}
 	}
-	if finer > len(p.at)/20 {
+	if finer > len(h.at)/20 {
 		return 0
 	}
 	return step / 4
 }
 
 // phase returns the remainder that most stamps leave on the step.
-func (p *points) phase(step int64) int64 {
-	count := map[int64]int{}
-	best := mod(p.at[0], step)
-	for _, at := range p.at {
+func (h *history) phase(step int64) int64 {
+	number := map[int64]int{}
+	last, run := mod(h.at[0], step), 0
+	for _, at := range h.at {
 		r := mod(at, step)
-		count[r]++
-		if count[r] > count[best] || count[r] == count[best] && r < best {
-			best = r
+		if r != last {
+			number[last] += run
+			last, run = r, 0
 		}
+		run++
 	}
-	return best
+	number[last] += run
+	return most(number)
 }
 
 func mod(a, b int64) int64 { return ((a % b) + b) % b }
 
-func stepText(step int64, clock bool) string {
-	if !clock {
-		return fmt.Sprint(step)
+// span writes a step of the grid.
+func (h *history) span(step int64) string {
+	if !h.clock {
+		return strconv.FormatInt(step, 10)
 	}
 	return spanText(time.Duration(step))
 }

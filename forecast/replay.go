@@ -41,7 +41,7 @@ func Replay(plans []ServicePlan, actual []Series) (Scored, []Warning, error) {
 	for _, p := range plans {
 		s, ok := byName[p.Service]
 		if !ok {
-			warnings = append(warnings, Warning{p.Service, "series", "the plan has it and the actual demand does not"})
+			warnings = append(warnings, Warning{Series: p.Service, Kind: "series", Text: "the plan has it and the actual demand does not", Count: 1})
 			continue
 		}
 		if s.Step <= 0 {

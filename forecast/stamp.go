@@ -3,7 +3,6 @@ package forecast
 import (
 	"bytes"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -26,28 +25,155 @@ type stampReader struct {
 	slashes  int            // such dates
 	offsets  map[int]int    // offsets from UTC that stamps named, in seconds, with their number
 	local    int            // stamps without a zone
-	layout   string         // of the last local stamp: the next one has it too
+	layout   layout         // of the last stamp that a layout was needed for: the next has it too
+	text     []byte         // of the last stamp: the next row often has it too
+	before   stamp
 }
 
-// Layouts of stamps with a zone and without one, tried in turn. Fractions of a
-// second are read wherever a layout ends in seconds.
-var (
-	zonedLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05 Z0700 MST", "2006-01-02 15:04:05 Z0700", "2006-01-02 15:04:05Z07", "2006-01-02T15:04Z07:00"}
-	localLayouts = []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04", "2006/01/02 15:04:05", "2006/01/02 15:04", "2006/01/02", "2006-01-02 3:04:05 PM", "2006-01-02 3:04 PM"}
-)
+// A layout is a form of stamps, as package time writes it.
+type layout struct {
+	text  string
+	zoned bool
+}
 
-// read takes RFC3339 and its relatives, dates as 31/12/2026 and 31.12.2026 with
-// or without a time, seconds, milliseconds, microseconds or nanoseconds since
-// 1970, or a small whole number, which is an index.
-func (r *stampReader) read(s string) (stamp, bool) {
-	s = strings.TrimSpace(s)
-	if s == "" {
+// layouts are tried in turn. Fractions of a second are read wherever a layout
+// ends in seconds, and days, months and hours of one digit where it has one.
+var layouts = func() []layout {
+	var out []layout
+	for _, zoned := range []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05 Z0700 MST", "2006-01-02 15:04:05 Z0700", "2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04:05Z07", "2006-01-02T15:04Z07:00", "20060102T150405Z0700", time.RFC1123Z, "02/Jan/2006:15:04:05 -0700"} {
+		out = append(out, layout{zoned, true})
+	}
+	for _, date := range []string{"2006-1-2", "2006/1/2", "2006.1.2", "20060102", "2-Jan-2006", "2-Jan-06", "2 Jan 2006", "2 January 2006", "Mon, 2 Jan 2006", "Jan 2, 2006", "Jan 2 2006", "January 2, 2006", "2006年1月2日"} {
+		for _, clock := range []string{"", " 15:04:05", " 15:04", "T15:04:05", "T15:04", " 3:04:05 PM", " 3:04 PM", ", 15:04:05", ", 15:04", ", 3:04:05 PM", ", 3:04 PM"} {
+			out = append(out, layout{date + clock, false})
+		}
+	}
+	return append(out, layout{"20060102T150405", false}, layout{"2006年1月2日15:04", false}, layout{"2006年1月2日15时04分", false}, layout{"Mon Jan _2 15:04:05 2006", false})
+}()
+
+// read takes RFC 3339 and its relatives, dates as 31/12/2026, 31.12.2026 or
+// 31-Dec-2026 with or without a time, seconds, milliseconds, microseconds or
+// nanoseconds since 1970, or a small whole number, which is an index.
+func (r *stampReader) read(b []byte) (stamp, bool) {
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
 		return stamp{}, false
 	}
-	if !strings.ContainsAny(s[1:], "-:/T ") {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return numberStamp(float64(n), n)
+	if len(r.text) > 0 && bytes.Equal(b, r.text) {
+		return r.before, true
+	}
+	s, ok := r.quick(b)
+	if !ok {
+		s, ok = r.slow(string(b))
+	}
+	if ok {
+		r.text, r.before = append(r.text[:0], b...), s
+	}
+	return s, ok
+}
+
+// quick reads what most files have: whole numbers, and dates as 2026-12-31 with
+// a time and an offset, or none, behind them.
+func (r *stampReader) quick(b []byte) (stamp, bool) {
+	if n, ok := digits(b); ok && len(b) < 19 {
+		if s, ok := compactDate(b); ok {
+			return r.inZone(s), true
 		}
+		return numberStamp(float64(n), n)
+	}
+	if len(b) < 16 || b[4] != '-' || b[7] != '-' || b[10] != 'T' && b[10] != ' ' || b[13] != ':' {
+		return stamp{}, false
+	}
+	year, ok1 := digits(b[:4])
+	month, ok2 := digits(b[5:7])
+	day, ok3 := digits(b[8:10])
+	hour, ok4 := digits(b[11:13])
+	minute, ok5 := digits(b[14:16])
+	ok := ok1 && ok2 && ok3 && ok4 && ok5
+	second, ok6, rest := int64(0), true, b[16:]
+	if len(rest) >= 3 && rest[0] == ':' {
+		second, ok6 = digits(rest[1:3])
+		rest = rest[3:]
+	}
+	if !ok || !ok6 || hour > 23 || minute > 59 || second > 59 {
+		return stamp{}, false
+	}
+	t := time.Date(int(year), time.Month(month), int(day), int(hour), int(minute), int(second), 0, time.UTC)
+	if t.Day() != int(day) || t.Month() != time.Month(month) || !inRange(t) {
+		return stamp{}, false
+	}
+	if len(rest) > 1 && rest[0] == '.' {
+		end := 1
+		for end < len(rest) && rest[end] >= '0' && rest[end] <= '9' {
+			end++
+		}
+		if fraction, ok := digits(rest[1:end]); ok && end <= 10 {
+			for range 10 - end {
+				fraction *= 10
+			}
+			t = t.Add(time.Duration(fraction))
+			rest = rest[end:]
+		}
+	}
+	offset := int64(0)
+	switch {
+	case len(rest) == 0:
+		return r.inZone(t), true
+	case len(rest) == 1 && rest[0] == 'Z':
+	case len(rest) == 6 && (rest[0] == '+' || rest[0] == '-') && rest[3] == ':':
+		hours, ok1 := digits(rest[1:3])
+		minutes, ok2 := digits(rest[4:6])
+		if !ok1 || !ok2 || hours > 23 || minutes > 59 {
+			return stamp{}, false
+		}
+		offset = hours*3600 + minutes*60
+		if rest[0] == '-' {
+			offset = -offset
+		}
+	default:
+		return stamp{}, false
+	}
+	r.offsets[int(offset)]++
+	return stamp{at: t.UnixNano() - offset*1e9, clock: true}, true
+}
+
+// digits reads a number without a sign; false where a byte is no digit.
+func digits(b []byte) (int64, bool) {
+	n := int64(0)
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, len(b) > 0
+}
+
+// compactDate reads 20261231, 202612312300 and 20261231230000. As numbers of
+// milliseconds since 1970 they would lie in 1976 and in 2612, and as an index no
+// history begins there.
+func compactDate(b []byte) (time.Time, bool) {
+	layout := ""
+	switch len(b) {
+	case 8:
+		layout = "20060102"
+	case 12:
+		layout = "200601021504"
+	case 14:
+		layout = "20060102150405"
+	default:
+		return time.Time{}, false
+	}
+	if b[0] != '1' && b[0] != '2' {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(layout, string(b))
+	return t, err == nil && t.Year() >= 1970 && t.Year() < 2100
+}
+
+// slow reads everything else.
+func (r *stampReader) slow(s string) (stamp, bool) {
+	if !strings.ContainsAny(s[1:], "-:/T ") {
 		if f, err := strconv.ParseFloat(s, 64); err == nil && math.Abs(f) < 9e18 {
 			return numberStamp(f, int64(f))
 		}
@@ -55,30 +181,48 @@ func (r *stampReader) read(s string) (stamp, bool) {
 	if len(s) > 2 && (s[1] == '/' || s[2] == '/' || s[1] == '.' || s[2] == '.') {
 		s = r.isoDate(s)
 	}
-	if utc, ok := strings.CutSuffix(s, " UTC"); ok {
-		s = utc + "Z"
+	s = plainStamp(s)
+	if t, err := time.Parse(r.layout.text, s); err == nil && r.layout.text != "" {
+		return r.parsed(t)
 	}
-	if r.layout == "" || len(s) != len(r.layout) { // the usual local stamp is not tried as a zoned one
-		for _, layout := range zonedLayouts {
-			if t, err := time.Parse(layout, s); err == nil {
-				_, offset := t.Zone()
-				r.offsets[offset]++
-				return stamp{at: t.UnixNano(), clock: true}, inRange(t)
-			}
-		}
-	}
-	if r.layout != "" {
-		if t, err := time.Parse(r.layout, s); err == nil {
-			return r.inZone(t), inRange(t)
-		}
-	}
-	for _, layout := range localLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			r.layout = layout
-			return r.inZone(t), inRange(t)
+	for _, l := range layouts {
+		if t, err := time.Parse(l.text, s); err == nil {
+			r.layout = l
+			return r.parsed(t)
 		}
 	}
 	return stamp{}, false
+}
+
+// plainStamp spells what programs write in several ways as the layouts do:
+// am as AM, the narrow space that browsers put before it, and UTC or GMT as Z.
+func plainStamp(s string) string {
+	s = strings.NewReplacer("\u202f", " ", "\u00a0", " ", " UTC 2", " 2").Replace(s)
+	if n := len(s) - 2; n > 0 && (s[n] == 'a' || s[n] == 'p') && s[n+1] == 'm' {
+		s = s[:n] + strings.ToUpper(s[n:])
+	}
+	for _, zone := range []string{" UTC", " GMT"} {
+		if utc, ok := strings.CutSuffix(s, zone); ok && utc != "" {
+			switch {
+			case strings.HasSuffix(utc, "+0000"): // as Go prints times
+				return s
+			case strings.Contains(utc, ","): // as RFC 1123 has it
+				return utc + " +0000"
+			}
+			return utc + "Z"
+		}
+	}
+	return s
+}
+
+// parsed is the stamp of a time that was read by the layout of the reader.
+func (r *stampReader) parsed(t time.Time) (stamp, bool) {
+	if !r.layout.zoned {
+		return r.inZone(t), inRange(t)
+	}
+	_, offset := t.Zone()
+	r.offsets[offset]++
+	return stamp{at: t.UnixNano(), clock: true}, inRange(t)
 }
 
 // inZone finds the instant, or both, at which clocks of the zone show wall.
@@ -102,8 +246,8 @@ func (r *stampReader) inZone(wall time.Time) stamp {
 	return out
 }
 
-// isoDate writes a date as 31/12/2026 or 31.12.2026 as 2026-12-31, and leaves
-// the time behind it. Dots mean that the day is first.
+// isoDate writes a date as 31/12/2026, 31/12/26 or 31.12.2026 as 2026-12-31, and
+// leaves the time behind it. Dots mean that the day is first.
 func (r *stampReader) isoDate(s string) string {
 	separator := "/"
 	if s[1] == '.' || s[2] == '.' {
@@ -114,27 +258,24 @@ func (r *stampReader) isoDate(s string) string {
 		end = i
 	}
 	parts := strings.Split(s[:end], separator)
-	if len(parts) != 3 || len(parts[2]) != 4 || len(parts[0]) > 2 || len(parts[1]) > 2 {
+	if len(parts) != 3 || len(parts[2]) != 4 && len(parts[2]) != 2 || len(parts[0]) > 2 || len(parts[1]) > 2 {
 		return s
 	}
-	day, month := parts[0], parts[1]
+	day, month, year := parts[0], parts[1], parts[2]
+	if len(year) == 2 {
+		year = "20" + year
+	}
 	if separator == "/" {
 		r.slashes++
 		if !r.dayFirst {
 			day, month = month, day
 		}
 	}
-	two := func(d string) string {
-		if len(d) == 1 {
-			return "0" + d
-		}
-		return d
-	}
 	clock := strings.TrimLeft(s[end:], ", T")
 	if clock != "" {
 		clock = " " + clock
 	}
-	return parts[2] + "-" + two(month) + "-" + two(day) + clock
+	return year + "-" + month + "-" + day + clock
 }
 
 // inRange reports whether nanoseconds can hold the time.
@@ -159,23 +300,25 @@ func numberStamp(f float64, n int64) (stamp, bool) {
 	return stamp{at: n, clock: true}, a < 7e18
 }
 
-var slashDate = regexp.MustCompile(`(?:^|[^0-9/])([0-9]{1,2})/([0-9]{1,2})/[0-9]{4}`)
-
-// dayComesFirst tells from the beginning of a file whether its dates with
-// slashes have the day first: a number above 12 decides, else the one that
-// changes more often, which is the day. Where nothing decides, the month is first.
-func dayComesFirst(sample []byte) bool {
-	var before [2][]byte
+// dayComesFirst tells from stamps of a file whether its dates with slashes have
+// the day first: a number above 12 decides, else the one that changes more often,
+// which is the day. Where nothing decides, the month is first.
+func dayComesFirst(stamps [][]byte) bool {
+	var before [2]string
 	var changes [2]int
-	for _, m := range slashDate.FindAllSubmatch(sample, -1) {
+	for _, s := range stamps {
+		parts := strings.SplitN(strings.TrimSpace(string(s)), "/", 3)
+		if len(parts) != 3 || len(parts[0]) > 2 || len(parts[1]) > 2 {
+			continue
+		}
 		for i := range before {
-			if n, _ := strconv.Atoi(string(m[i+1])); n > 12 {
+			if n, _ := strconv.Atoi(parts[i]); n > 12 {
 				return i == 0
 			}
-			if before[i] != nil && !bytes.Equal(before[i], m[i+1]) {
+			if before[i] != "" && before[i] != parts[i] {
 				changes[i]++
 			}
-			before[i] = m[i+1]
+			before[i] = parts[i]
 		}
 	}
 	return changes[0] > changes[1]
