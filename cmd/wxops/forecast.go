@@ -2,20 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,95 +56,6 @@ type forecastTest struct {
 	MASE     float64   `json:"mase_ratio" doc:"the same relative to seasonal naive steps"`
 	Bias     float64   `json:"bias" doc:"mean of actual less forecast"`
 	Coverage []float64 `json:"coverage_ratio" doc:"share inside each interval"`
-}
-
-// seriesInput are the flags that say how series are read.
-type seriesInput struct {
-	counter    bool
-	zone       string
-	step       time.Duration
-	prometheus string
-	query      string
-	since      time.Duration
-}
-
-func (f *seriesInput) addFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.BoolVar(&f.counter, "counter", false, "values count up: take their rate per second")
-	flags.StringVar(&f.zone, "zone", "UTC", "time `ZONE` of stamps that name none")
-	cli.Duration(flags, &f.step, "step", "", 0, "length of a step (default the commonest, 1h for --prometheus)")
-	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this `URL`")
-	flags.StringVar(&f.query, "query", "", "`PROMQL` expression for --prometheus")
-	cli.Duration(flags, &f.since, "since", "", 28*24*time.Hour, "history to ask --prometheus for")
-}
-
-// read returns the series of the files, of standard input or of a server.
-func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]forecast.Series, []forecast.Warning, []doc.Input, error) {
-	zone, err := time.LoadLocation(f.zone)
-	if err != nil {
-		return nil, nil, nil, cli.Usagef("--zone %q is not a zone", f.zone).WithHint("--zone Asia/Shanghai")
-	}
-	in := forecast.NewInput(forecast.ReadOptions{Counter: f.counter, Zone: zone, Step: f.step})
-	var inputs []doc.Input
-	switch {
-	case f.prometheus != "":
-		if f.query == "" {
-			return nil, nil, nil, cli.Usagef("--prometheus needs --query").WithHint("--query 'sum(rate(http_requests_total[5m])) by (service)'")
-		}
-		if len(args) > 0 {
-			return nil, nil, nil, cli.Usagef("either files or --prometheus, not both")
-		}
-		input, err := f.fetch(ctx, s, in)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		inputs = append(inputs, input)
-	case len(args) == 0:
-		return nil, nil, nil, cli.Usagef("no file given").WithHint("wxops forecast metrics.csv, or - for standard input")
-	}
-	for _, path := range args {
-		sum, err := addFile(s, in, path)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		inputs = append(inputs, doc.Input{Name: path, SHA256: sum})
-	}
-	series, warnings, err := in.Series()
-	if err != nil {
-		e := cli.Usagef("nothing to forecast").WithCause(err)
-		if len(warnings) > 0 {
-			e = e.WithCause(errors.New(warnings[len(warnings)-1].String()))
-		}
-		return nil, warnings, nil, e.WithHint("give a CSV with the columns series,t,value")
-	}
-	return series, warnings, inputs, nil
-}
-
-func addFile(s *cli.IO, in *forecast.Input, path string) (sum string, err error) {
-	r := s.In
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", cli.Unreadable(path, err)
-		}
-		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.IsDir() {
-			return "", cli.Unreadable(path, syscall.EISDIR).WithHint("name the files in it")
-		}
-		r = f
-	}
-	hash := sha256.New()
-	tee := io.TeeReader(r, hash)
-	if err := in.Add(path, tee); err != nil {
-		if errors.Is(err, os.ErrPermission) {
-			return "", cli.Unreadable(path, err)
-		}
-		return "", cli.Usagef("cannot read %q", path).WithCause(err).WithHint("known are CSV (long, wide, Grafana), Prometheus, VictoriaMetrics and CloudWatch JSON, sadf -j; also gzip, zstd, bzip2")
-	}
-	if _, err := io.Copy(io.Discard, tee); err != nil {
-		return "", cli.Unreadable(path, err)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // modelFlags are the flags that shape a forecast.
@@ -240,7 +146,7 @@ func parseHorizon(text string, step time.Duration) (int, error) {
 		return refuse("a span needs times in the input, and it has an index")
 	}
 	if span < step || span/step > forecast.MaxHorizon {
-		return refuse(fmt.Sprintf("outside [1, %d] steps of %s", forecast.MaxHorizon, step))
+		return refuse(fmt.Sprintf("outside [1, %d] steps of %s", forecast.MaxHorizon, cli.FormatDuration(step)))
 	}
 	return int(span / step), nil
 }
@@ -374,20 +280,6 @@ func (f *modelFlags) strictly(warnings []forecast.Warning) error {
 		return nil
 	}
 	return cli.Failf("%d series could not be forecast: %s", len(left), strings.Join(left, ", ")).WithHint("leave --strict out to go on without them")
-}
-
-func printWarnings(s *cli.IO, warnings []forecast.Warning) {
-	for _, w := range warnings {
-		fmt.Fprintf(s.Err, "warning: %s\n", w)
-	}
-}
-
-func warningTexts(warnings []forecast.Warning) []string {
-	var out []string
-	for _, w := range warnings {
-		out = append(out, w.String())
-	}
-	return out
 }
 
 func printForecasts(s *cli.IO, out *cli.Output, forecasts []*forecast.Forecast, warnings []forecast.Warning, inputs []doc.Input) error {

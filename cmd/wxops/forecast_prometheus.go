@@ -36,7 +36,7 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 		step = time.Hour
 	}
 	if step < time.Second || f.since < step {
-		return doc.Input{}, cli.Usagef("--since %s holds no step of %s; a step is at least 1s", f.since, step).WithHint("--since 672h --step 1h")
+		return doc.Input{}, cli.Usagef("--since %s holds no step of %s; a step is at least 1s", cli.FormatDuration(f.since), cli.FormatDuration(step)).WithHint("--since 672h --step 1h")
 	}
 	end := time.Now().UTC().Truncate(step)
 	start := end.Add(-f.since.Truncate(step))

@@ -48,12 +48,14 @@ func (d *duration) Set(text string) error {
 
 func (d *duration) Type() string { return "TIME" }
 
-func (d *duration) String() string {
-	v := time.Duration(*d)
-	if days := v / (24 * time.Hour); days > 1 && v%(24*time.Hour) == 0 {
+func (d *duration) String() string { return FormatDuration(time.Duration(*d)) }
+
+// FormatDuration writes a time span as a person would: 7d, 2h, 1h30m.
+func FormatDuration(d time.Duration) string {
+	if days := d / (24 * time.Hour); days > 1 && d%(24*time.Hour) == 0 {
 		return fmt.Sprintf("%dd", days)
 	}
-	text := v.String()
+	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} { // 2h0m0s is 2h
 		if strings.HasSuffix(text, zero) {
 			text = text[:len(text)-2]
