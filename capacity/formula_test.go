@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 )
 
@@ -308,68 +307,6 @@ func TestChooseFindsTheCheapestMix(t *testing.T) {
 		}
 		if !got.Proven || got.Best.PerSecond < need-1e-9 {
 			t.Fatalf("%+v for %v: %+v", machines, need, got)
-		}
-	}
-}
-
-// fixture draws windows of a service with known costs.
-func fixture(n int, noise float64) []Metric {
-	rng := rand.New(rand.NewPCG(5, 6))
-	rows := make([]Metric, n)
-	e := 0.0
-	for i := range rows {
-		r := 500 + 400*math.Sin(float64(i)/24*2*math.Pi)
-		e = 0.7*e + noise*rng.NormFloat64()
-		rows[i] = Metric{Rate: r, Cores: 0.2 + 0.002*r + e, Memory: 1e9 + 4e6*r, Disk: math.NaN(), Network: 1e5 * r}
-	}
-	return rows
-}
-
-func TestFitFindsCostsAndTheBottleneck(t *testing.T) {
-	f, err := Fit(fixture(500, 0.02), Limits{Cores: 4, Memory: 8 << 30, Network: 125e6, CPUCeiling: 0.6})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cpu := f.Resources[0]
-	near(t, "slope", cpu.Line.Slope, 0.002, 2e-5)
-	near(t, "idle", cpu.Line.Idle, 0.2, 0.02)
-	near(t, "Theil-Sen", cpu.Line.TheilSen, 0.002, 4e-5)
-	near(t, "capacity", cpu.PerSecond, (2.4-0.2)/0.002, 15)
-	if !(cpu.Low < 1100 && cpu.High > 1100 && cpu.High-cpu.Low < 60) {
-		t.Errorf("interval [%v, %v]", cpu.Low, cpu.High)
-	}
-	if b, s := f.Resources[f.Bottleneck].Name, f.Resources[f.Second].Name; b != "cpu" || s != "network" {
-		t.Errorf("bottleneck %s, second %s", b, s)
-	}
-	f, err = Fit(fixture(500, 0.02), Limits{Cores: 4, Memory: 4 << 30, CPUCeiling: 0.6})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := f.Resources[f.Bottleneck]
-	if m.Name != "memory" {
-		t.Errorf("bottleneck %s, want memory", m.Name)
-	}
-	near(t, "memory capacity", m.PerSecond, (0.85*4*(1<<30)-1e9)/4e6, 1)
-}
-
-func TestFitRefusesWithTheReason(t *testing.T) {
-	flat := fixture(100, 0.02)
-	for i := range flat {
-		flat[i].Rate = 100 + float64(i%3)
-	}
-	unrelated := fixture(100, 0)
-	rng := rand.New(rand.NewPCG(7, 8))
-	for i := range unrelated {
-		unrelated[i].Cores = 1 + rng.Float64()
-	}
-	idle := slices.Clone(flat)
-	for i := range idle {
-		idle[i].Rate = 0
-	}
-	limits := Limits{Cores: 4, CPUCeiling: 0.6}
-	for name, rows := range map[string][]Metric{"few": fixture(29, 0.1), "flat": flat, "unrelated": unrelated, "idle": idle, "none": nil} {
-		if _, err := Fit(rows, limits); !errors.Is(err, ErrNoFit) {
-			t.Errorf("%s: %v, want ErrNoFit", name, err)
 		}
 	}
 }

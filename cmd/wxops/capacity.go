@@ -488,7 +488,7 @@ func fitAnswer(f capacity.Fitted, ceiling float64, shape capacity.Shape) (capaci
 	}
 	rows := [][4]string{
 		{"idle", short(cpu.Line.Idle), "cores", "least squares: cores = idle + cost x rate"},
-		{"cost", short(cpu.Line.Slope), "core-s/req", fmt.Sprintf("95 %% interval %s to %s (HAC); Theil-Sen %s", short(cpu.Line.SlopeLow), short(cpu.Line.SlopeHigh), short(cpu.Line.TheilSen))},
+		{"cost", short(cpu.Line.Slope), "core-s/req", fmt.Sprintf("95 %% interval %s to %s; Theil-Sen %s", short(cpu.Line.SlopeLow), short(cpu.Line.SlopeHigh), short(cpu.Line.TheilSen))},
 		{"capacity", fmt.Sprintf("%s (%s to %s)", short(b.PerSecond), short(b.Low), short(b.High)), "req/s", "limited by " + b.Name + "; 95 % interval by block bootstrap"},
 	}
 	for i, r := range f.Resources {
