@@ -276,29 +276,12 @@ func (p *planner) group(h Hierarchy, g group, st state) error {
 	var quota Change
 	for _, s := range want {
 		file := path.Join(folder, s.file)
-		old := s.def
-		if st != absent {
-			text, err := read(p.host.FS, file)
-			if errors.Is(err, fs.ErrNotExist) && p.host.units != nil {
-				var have bool
-				if text, have = p.unitDefault(folder, s); !have {
-					continue
-				}
-				err = nil
-			}
-			switch {
-			case errors.Is(err, fs.ErrNotExist) && s.optional:
-				continue
-			case errors.Is(err, fs.ErrNotExist):
-				if slices.ContainsFunc(p.early, func(c Change) bool { return c.Path == path.Join(path.Dir(folder), "cgroup.subtree_control") }) {
-					text = s.def // appears when the controller is switched on
-					break
-				}
-				return refuse("%s is not there: its controller is not enabled in %s", file, path.Dir(folder)).hint("see cgroup.subtree_control of the folders above")
-			case err != nil:
-				return p.denied("read "+file, folder, err)
-			}
-			old = text
+		old, ok, err := p.current(folder, s, st)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
 		}
 		// An idle group's weight is locked; it reads 0 on v2 and 3 on v1.
 		if idle == "1" && g.offline != nil && (s.file == "cpu.weight" || s.file == "cpu.shares") {
@@ -313,11 +296,9 @@ func (p *planner) group(h Hierarchy, g group, st state) error {
 			continue
 		}
 		tighter := narrows(s.file, old, s.want)
-		if s.file == "memory.limit_in_bytes" || s.file == "memory.max" {
-			if st != absent && tighter {
-				if err := p.belowUse(h, folder, s.want); err != nil {
-					return err
-				}
+		if (s.file == "memory.limit_in_bytes" || s.file == "memory.max") && st != absent && tighter {
+			if err := p.belowUse(h, folder, s.want); err != nil {
+				return err
 			}
 		}
 		switch {
@@ -338,6 +319,30 @@ func (p *planner) group(h Hierarchy, g group, st state) error {
 	}
 	p.quota(quota, burst)
 	return nil
+}
+
+// current returns what a setting of a folder is now; ok is false if the machine
+// does not have it and may go without.
+func (p *planner) current(folder string, s setting, st state) (text string, ok bool, err error) {
+	if st == absent {
+		return s.def, true, nil
+	}
+	file := path.Join(folder, s.file)
+	text, err = read(p.host.FS, file)
+	switch {
+	case err == nil:
+		return text, true, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", false, p.denied("read "+file, folder, err)
+	case p.host.units != nil:
+		text, ok = p.unitDefault(folder, s)
+		return text, ok, nil
+	case s.optional:
+		return "", false, nil
+	case slices.ContainsFunc(p.early, func(c Change) bool { return c.Path == path.Join(path.Dir(folder), "cgroup.subtree_control") }):
+		return s.def, true, nil // appears when the controller is switched on
+	}
+	return "", false, refuse("%s is not there: its controller is not enabled in %s", file, path.Dir(folder)).hint("see cgroup.subtree_control of the folders above")
 }
 
 // quota plans limit and burst so that the burst is never above the limit, which

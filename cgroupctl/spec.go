@@ -2,6 +2,7 @@ package cgroupctl
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -99,22 +100,8 @@ type yamlSpec struct {
 			Memory *float64 `yaml:"memory"`
 		} `yaml:"overcommit"`
 	} `yaml:"machine"`
-	Online []struct {
-		Name     string   `yaml:"name"`
-		Service  string   `yaml:"service"`
-		Instance string   `yaml:"instance"`
-		Shape    string   `yaml:"shape"`
-		Mode     string   `yaml:"mode"`
-		Pin      string   `yaml:"pin"`
-		Ceiling  *float64 `yaml:"ceiling"`
-		Burst    float64  `yaml:"burst"`
-		Match    string   `yaml:"match"`
-	} `yaml:"online"`
-	Offline *struct {
-		Name   string `yaml:"name"`
-		Memory string `yaml:"memory"`
-		IO     string `yaml:"io"`
-	} `yaml:"offline"`
+	Online  []yamlSlice `yaml:"online"`
+	Offline *yamlPool   `yaml:"offline"`
 	Windows []struct {
 		Name      string   `yaml:"name"`
 		From      string   `yaml:"from"`
@@ -123,6 +110,24 @@ type yamlSpec struct {
 		Target    *float64 `yaml:"target"`
 		NoNewJobs string   `yaml:"no_new_jobs"`
 	} `yaml:"windows"`
+}
+
+type yamlSlice struct {
+	Name     string   `yaml:"name"`
+	Service  string   `yaml:"service"`
+	Instance string   `yaml:"instance"`
+	Shape    string   `yaml:"shape"`
+	Mode     string   `yaml:"mode"`
+	Pin      string   `yaml:"pin"`
+	Ceiling  *float64 `yaml:"ceiling"`
+	Burst    float64  `yaml:"burst"`
+	Match    string   `yaml:"match"`
+}
+
+type yamlPool struct {
+	Name   string `yaml:"name"`
+	Memory string `yaml:"memory"`
+	IO     string `yaml:"io"`
 }
 
 const maxSpecBytes = 1 << 20 // a thousand slices are 200 KiB
@@ -299,74 +304,88 @@ func (y *yamlSpec) slices(s *Spec) error {
 			return badInput("%s: name %q is used twice", where, o.Name)
 		}
 		seen[o.Name] = true
-		where = "slice " + o.Name
-		if o.Shape == "" {
-			return badInput("%s has no shape", where).hint("write shape: 1C1G; accepted is CPU then memory")
-		}
-		shape, err := capacity.ParseShape(o.Shape)
+		slice, err := o.slice()
 		if err != nil {
-			return badInput("%s has a shape that cannot be read", where).because(err)
-		}
-		slice := Slice{Name: o.Name, Service: o.Service, Instance: o.Instance, Shape: shape, Mode: Mode(o.Mode), Pin: Pin(o.Pin), Burst: o.Burst}
-		switch slice.Mode {
-		case "":
-			slice.Mode = Guaranteed
-		case Guaranteed, Shared:
-		default:
-			return badInput("%s: mode %q is not one of guaranteed, shared", where, o.Mode)
-		}
-		switch slice.Pin {
-		case PinNone:
-		case PinCores, PinPartition:
-			if slice.Mode != Guaranteed || shape.MilliCPU%1000 != 0 {
-				return badInput("%s: pin needs mode guaranteed and whole cores; it has %s and %s", where, slice.Mode, shape)
-			}
-		default:
-			return badInput("%s: pin %q is not one of cores, partition", where, o.Pin)
-		}
-		if o.Ceiling != nil {
-			slice.Ceiling = *o.Ceiling
-			if !(slice.Ceiling > 0 && slice.Ceiling <= 1000) || slice.LimitMilliCPU() < 10 {
-				return badInput("%s: ceiling %v is outside (0, 1000] or gives less than 10m, the kernel's least quota in a period of 100 ms", where, *o.Ceiling)
-			}
-		}
-		if !(o.Burst >= 0 && o.Burst <= 1) || o.Burst > 0 && o.Ceiling == nil {
-			return badInput("%s: burst %v must be within [0, 1], a share of the ceiling, and needs one", where, o.Burst)
-		}
-		if o.Match != "" {
-			if slice.Match, err = regexp.Compile(o.Match); err != nil {
-				return badInput("%s: match", where).because(err)
-			}
+			return err
 		}
 		s.Online = append(s.Online, slice)
 	}
 	if y.Offline == nil {
 		return nil
 	}
-	p := &Pool{Name: y.Offline.Name}
-	if p.Name == "" {
-		p.Name = "offline"
-	}
-	if err := checkName("offline: name", p.Name); err != nil {
+	pool, err := y.Offline.pool()
+	if err != nil {
 		return err
 	}
-	if seen[p.Name] {
-		return badInput("offline: name %q is used by an online slice", p.Name)
+	if seen[pool.Name] {
+		return badInput("offline: name %q is used by an online slice", pool.Name)
 	}
-	if y.Offline.Memory == "" {
-		return badInput("offline has no memory").hint("write memory: 4G, the most that offline work may use")
+	s.Offline = pool
+	return nil
+}
+
+// slice fills in the defaults of a slice whose name is valid.
+func (o *yamlSlice) slice() (Slice, error) {
+	where := "slice " + o.Name
+	if o.Shape == "" {
+		return Slice{}, badInput("%s has no shape", where).hint("write shape: 1C1G; accepted is CPU then memory")
 	}
-	var err error
-	if p.MemoryBytes, err = parseBytes(y.Offline.Memory); err != nil {
-		return badInput("offline: memory").because(err)
+	shape, err := capacity.ParseShape(o.Shape)
+	if err != nil {
+		return Slice{}, badInput("%s has a shape that cannot be read", where).because(err)
 	}
-	if y.Offline.IO != "" {
-		if p.IOBytesPerSecond, err = parseBytes(y.Offline.IO); err != nil {
-			return badInput("offline: io").because(err)
+	s := Slice{Name: o.Name, Service: o.Service, Instance: o.Instance, Shape: shape, Mode: Mode(o.Mode), Pin: Pin(o.Pin), Burst: o.Burst}
+	switch s.Mode {
+	case "":
+		s.Mode = Guaranteed
+	case Guaranteed, Shared:
+	default:
+		return s, badInput("%s: mode %q is not one of guaranteed, shared", where, o.Mode)
+	}
+	switch s.Pin {
+	case PinNone:
+	case PinCores, PinPartition:
+		if s.Mode != Guaranteed || shape.MilliCPU%1000 != 0 {
+			return s, badInput("%s: pin needs mode guaranteed and whole cores; it has %s and %s", where, s.Mode, shape)
+		}
+	default:
+		return s, badInput("%s: pin %q is not one of cores, partition", where, o.Pin)
+	}
+	if o.Ceiling != nil {
+		s.Ceiling = *o.Ceiling
+		if !(s.Ceiling > 0 && s.Ceiling <= 1000) || s.LimitMilliCPU() < 10 {
+			return s, badInput("%s: ceiling %v is outside (0, 1000] or gives less than 10m, the kernel's least quota in a period of 100 ms", where, *o.Ceiling)
 		}
 	}
-	s.Offline = p
-	return nil
+	if !(o.Burst >= 0 && o.Burst <= 1) || o.Burst > 0 && o.Ceiling == nil {
+		return s, badInput("%s: burst %v must be within [0, 1], a share of the ceiling, and needs one", where, o.Burst)
+	}
+	if o.Match != "" {
+		if s.Match, err = regexp.Compile(o.Match); err != nil {
+			return s, badInput("%s: match", where).because(err)
+		}
+	}
+	return s, nil
+}
+
+func (o *yamlPool) pool() (*Pool, error) {
+	p := &Pool{Name: cmp.Or(o.Name, "offline")}
+	if err := checkName("offline: name", p.Name); err != nil {
+		return nil, err
+	}
+	if o.Memory == "" {
+		return nil, badInput("offline has no memory").hint("write memory: 4G, the most that offline work may use")
+	}
+	var err error
+	if p.MemoryBytes, err = parseBytes(o.Memory); err != nil {
+		return nil, badInput("offline: memory").because(err)
+	}
+	if o.IO != "" {
+		if p.IOBytesPerSecond, err = parseBytes(o.IO); err != nil {
+			return nil, badInput("offline: io").because(err)
+		}
+	}
+	return p, nil
 }
 
 // parseRatio reads "5%" or "0.05" as 0.05; the range is [0, 1).
