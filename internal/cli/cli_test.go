@@ -360,6 +360,21 @@ wxops COMMAND --help tells more about a command.
 	}
 }
 
+func TestHelpOfACommandWithArgumentsAndCommandsShowsBothUses(t *testing.T) {
+	s, out, _ := world(nil)
+	root := &cobra.Command{Use: "wxops", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
+	run := func(*cobra.Command, []string) {}
+	lint := &cobra.Command{Use: "lint [PATH]", Run: run}
+	lint.AddCommand(&cobra.Command{Use: "manifest DIR", Run: run})
+	root.AddCommand(lint)
+	if err := Run(context.Background(), s, root, []string{"lint", "--help"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Usage:\n  wxops lint [PATH] [flags]\n  wxops lint COMMAND [flags]\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+}
+
 func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 	for _, c := range []struct {
 		args []string

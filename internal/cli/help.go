@@ -24,10 +24,12 @@ func printHelp(w io.Writer, cmd *cobra.Command) error {
 		about = cmd.Short
 	}
 	b.WriteString(strings.TrimSpace(about) + "\n\nUsage:\n")
+	takesArguments := strings.Contains(cmd.Use, " ")
+	if takesArguments || !cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "  %s\n", cmd.UseLine())
+	}
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "  %s COMMAND [flags]\n", cmd.CommandPath())
-	} else {
-		fmt.Fprintf(&b, "  %s\n", cmd.UseLine())
 	}
 	groups := append(slices.Clone(cmd.Groups()), &cobra.Group{Title: "Commands:"})
 	for _, g := range groups {
