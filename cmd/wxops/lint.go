@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type lintFlags struct {
 	git                                           []string
 	fix, diff, watching, initConfig, printConfig  bool
 	inventorySum                                  string
+	known                                         *lint.Baseline // of --baseline
 }
 
 func newLintConfig(s *cli.IO) *cobra.Command {
@@ -248,16 +250,16 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 		return cli.Usagef("--fix, --diff and --watch work on a directory, not on revisions, archives or manifests").WithHint("wxops lint-config %s", path)
 	}
 	if f.since != "" {
-		if o.Changed, err = lint.Changed(ctx, configStart(path), f.since); err != nil {
-			if errors.Is(err, exec.ErrNotFound) {
-				return cli.Failf("--since needs the program git").WithCause(err).WithHint("install git, or lint everything: wxops lint-config %s", path)
-			}
-			return cli.Usagef("--since %s", f.since).WithCause(err).WithHint("give a directory with a checkout and a revision that git knows, as --since origin/main")
+		if o.Changed, err = f.changed(ctx, path); err != nil {
+			return err
 		}
 		if len(o.Changed) == 0 {
 			fmt.Fprintf(s.Err, "nothing below %s changed since %s\n", path, f.since)
 			return nil
 		}
+	}
+	if err := f.readBaseline(path); err != nil {
+		return err
 	}
 	if f.watching {
 		return f.watch(ctx, s, path, o, sinks)
@@ -265,10 +267,10 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 	progress := cli.NewProgress(s, "reading")
 	o.Progress = progress.Update
 	start := time.Now()
-	report, err := f.lint(ctx, s, path, o)
+	report, err := f.report(ctx, s, path, o)
 	progress.Done()
 	if err != nil {
-		return lintError(path, err)
+		return err
 	}
 	if took := time.Since(start); took > 500*time.Millisecond && !s.Quiet() && s.Terminal() {
 		fmt.Fprintf(s.Err, "%d files in %s\n", report.Summary.Files, took.Round(10*time.Millisecond))
@@ -280,23 +282,12 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 		fmt.Fprintf(s.Err, "%d findings written to %s\n", len(report.Findings), f.writeBaseline)
 		return nil
 	}
-	if f.baseline != "" {
-		b, err := os.ReadFile(f.baseline)
-		if err != nil {
-			return cli.Usagef("--baseline %s", f.baseline).WithCause(err).WithHint("wxops lint-config %s --write-baseline %s", path, f.baseline)
-		}
-		base, err := lint.ReadBaseline(b)
-		if err != nil {
-			return cli.Usagef("--baseline %s", f.baseline).WithCause(err)
-		}
-		report.ApplyBaseline(base, baselinePath(f.baseline), o)
-	}
 	if f.fix || f.diff {
 		if err := f.applyFixes(ctx, s, report, path); err != nil || f.diff {
 			return err
 		}
-		if report, err = lint.Run(ctx, lint.Dir(path), o); err != nil {
-			return lintError(path, err)
+		if report, err = f.report(ctx, s, path, o); err != nil {
+			return err
 		}
 	}
 	for _, sink := range sinks {
@@ -305,6 +296,48 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 		}
 	}
 	return f.exit(s, report, path)
+}
+
+// changed returns the files that changed since the revision of --since.
+func (f *lintFlags) changed(ctx context.Context, path string) (map[string]bool, error) {
+	changed, err := lint.Changed(ctx, configStart(path), f.since)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, cli.Failf("--since needs the program git").WithCause(err).WithHint("install git, or lint everything: wxops lint-config %s", path)
+	case err != nil:
+		return nil, cli.Usagef("--since %s", f.since).WithCause(err).WithHint("give a directory with a checkout and a revision that git knows, as --since origin/main")
+	}
+	return changed, nil
+}
+
+// readBaseline reads the findings that every report leaves out; a new baseline
+// is written of all findings.
+func (f *lintFlags) readBaseline(path string) error {
+	if f.baseline == "" || f.writeBaseline != "" {
+		return nil
+	}
+	b, err := os.ReadFile(f.baseline)
+	if err != nil {
+		return cli.Usagef("--baseline %s", f.baseline).WithCause(err).WithHint("wxops lint-config %s --write-baseline %s", path, f.baseline)
+	}
+	known, err := lint.ReadBaseline(b)
+	if err != nil {
+		return cli.Usagef("--baseline %s", f.baseline).WithCause(err)
+	}
+	f.known = &known
+	return nil
+}
+
+// report lints path and leaves out what the baseline knows.
+func (f *lintFlags) report(ctx context.Context, s *cli.IO, path string, o lint.Options) (*lint.Report, error) {
+	r, err := f.lint(ctx, s, path, o)
+	if err != nil {
+		return nil, lintError(path, err)
+	}
+	if f.known != nil {
+		r.ApplyBaseline(*f.known, baselinePath(f.baseline), o)
+	}
+	return r, nil
 }
 
 func lintError(path string, err error) error {

@@ -134,12 +134,12 @@ func (f *lintFlags) watch(ctx context.Context, s *cli.IO, path string, o lint.Op
 	defer tick.Stop()
 	var last string
 	for {
-		r, err := f.lint(ctx, s, path, o)
+		r, err := f.report(ctx, s, path, o)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			return lintError(path, err)
+			return err
 		}
 		var b bytes.Buffer
 		if err := sinks[0].print(&b, r, lint.Severity(f.failOn), path); err != nil {
