@@ -13,28 +13,8 @@ import (
 	"time"
 
 	"github.com/wxops/wxops/internal/doc"
+	"github.com/wxops/wxops/internal/goldentest"
 )
-
-// golden compares got with a file under testdata; -update rewrites the file.
-func golden(t *testing.T, got []byte, path ...string) {
-	t.Helper()
-	file := filepath.Join(append([]string{root, "testdata"}, path...)...)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test ./cmd/wxops -update writes it", err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; go test ./cmd/wxops -update rewrites it. got:\n%s", file, got)
-	}
-}
 
 func compatFile(k doc.Kind) string {
 	return filepath.Join(root, "testdata", "compat", fmt.Sprintf("%s-v%d.json", k.Name, k.Version))
@@ -46,7 +26,7 @@ func TestSchemaOfEveryDocument(t *testing.T) {
 		if !json.Valid(got) {
 			t.Errorf("schema of %s is not JSON", k.Name)
 		}
-		golden(t, got, "schema", fmt.Sprintf("%s-v%d.json", k.Name, k.Version))
+		goldentest.Compare(t, filepath.Join(root, "testdata", "schema", fmt.Sprintf("%s-v%d.json", k.Name, k.Version)), got)
 		if k.Title == "" {
 			t.Errorf("document %s has no title", k.Name)
 		}
@@ -77,7 +57,7 @@ func TestOldDocumentsAreReadAndWritten(t *testing.T) {
 			t.Errorf("document %s: %v", k.Name, err)
 			continue
 		}
-		golden(t, again, "golden", fmt.Sprintf("%s-v%d.json", k.Name, k.Version))
+		goldentest.Compare(t, filepath.Join(root, "testdata", "golden", fmt.Sprintf("%s-v%d.json", k.Name, k.Version)), again)
 	}
 }
 
@@ -116,15 +96,7 @@ func TestFormatsListEveryKey(t *testing.T) {
 		keyRows(&b, reflect.TypeOf(k.Data), "")
 	}
 	want := head + begin + b.String() + "\n" + end + tail
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		text = []byte(want)
-	}
-	if string(text) != want {
-		t.Errorf("%s is not current; go test ./cmd/wxops -update rewrites its tables", file)
-	}
+	goldentest.Compare(t, file, []byte(want))
 }
 
 // keyRows writes a row for each key of a struct and of what it contains.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/goldentest"
 	"github.com/wxops/wxops/stress/demo"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // root is the folder of the repository, seen from this package.
 const root = "../.."
@@ -42,7 +40,7 @@ var programs = map[string]func(){
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join(root, "testdata", "script"),
-		UpdateScripts:      *update,
+		UpdateScripts:      *goldentest.Update,
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			abs, err := filepath.Abs(filepath.Join(root, "testdata"))

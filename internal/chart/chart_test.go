@@ -4,38 +4,16 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/wxops/wxops/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; go test ./internal/chart -update rewrites it. got:\n%s", file, got)
-	}
-}
 
 // curve is the p99 of an M/M/1 queue with 700 requests a second at most.
 func curve() Figure {
@@ -121,7 +99,7 @@ func TestFiguresAsText(t *testing.T) {
 					t.Errorf("%s as ASCII has other characters:\n%s", name, g)
 				}
 			}
-			golden(t, name+kind, []byte(g.String()))
+			goldentest.Compare(t, filepath.Join("testdata", name+kind), []byte(g.String()))
 		}
 	}
 }
@@ -140,7 +118,7 @@ func TestFiguresAsPictures(t *testing.T) {
 		"heat.svg":   heat().SVG(640, 360),
 		"screen.svg": screen.SVG("A screen", "Parts of a screen."),
 	} {
-		golden(t, name, svg)
+		goldentest.Compare(t, filepath.Join("testdata", name), svg)
 		checkSVG(t, name, svg)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/goldentest"
 	"github.com/wxops/wxops/stress/load"
 )
 
@@ -70,7 +71,7 @@ func TestLoadFramesAtThreeSizes(t *testing.T) {
 	s := loadRun(t, 40)
 	for _, size := range [][2]int{{100, 30}, {80, 24}, {60, 15}} {
 		v := loadViewOf(s, &machine{rate: 2000}, 40*time.Second)
-		golden(t, filepath.Join("testdata", fmt.Sprintf("load-%dx%d.txt", size[0], size[1])), []byte(v.draw(size[0], size[1]).String()))
+		goldentest.Compare(t, filepath.Join("testdata", fmt.Sprintf("load-%dx%d.txt", size[0], size[1])), []byte(v.draw(size[0], size[1]).String()))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wxops/wxops/internal/chart"
+	"github.com/wxops/wxops/internal/goldentest"
 )
 
 // sliceTable is a table as that of slices with n rows.
@@ -54,7 +55,7 @@ func tableViewOf(s TableScreen) *tableView {
 func TestTableFramesAtThreeSizes(t *testing.T) {
 	for _, size := range [][2]int{{100, 30}, {80, 24}, {60, 15}} {
 		v := tableViewOf(sliceTable(14))
-		golden(t, filepath.Join("testdata", fmt.Sprintf("table-%dx%d.txt", size[0], size[1])), []byte(v.draw(size[0], size[1]).String()))
+		goldentest.Compare(t, filepath.Join("testdata", fmt.Sprintf("table-%dx%d.txt", size[0], size[1])), []byte(v.draw(size[0], size[1]).String()))
 	}
 }
 

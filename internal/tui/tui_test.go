@@ -3,11 +3,9 @@ package tui
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,29 +19,9 @@ import (
 
 	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/internal/chart"
+	"github.com/wxops/wxops/internal/goldentest"
 	"github.com/wxops/wxops/stress"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
-
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; go test ./internal/tui -update rewrites it. got:\n%s", file, got)
-	}
-}
 
 func TestFramesAtThreeSizes(t *testing.T) {
 	fired := at(12 * time.Second)
@@ -63,7 +41,7 @@ func TestFramesAtThreeSizes(t *testing.T) {
 		f.title = "wxops stress shift"
 		for _, size := range [][2]int{{100, 30}, {80, 24}, {60, 15}} {
 			g := f.draw(size[0], size[1])
-			golden(t, filepath.Join("testdata", fmt.Sprintf("%s-%dx%d.txt", name, size[0], size[1])), []byte(g.String()))
+			goldentest.Compare(t, filepath.Join("testdata", fmt.Sprintf("%s-%dx%d.txt", name, size[0], size[1])), []byte(g.String()))
 		}
 	}
 }
@@ -98,7 +76,7 @@ func TestFramesOfAnySizeShowThePhaseAndTheWayOut(t *testing.T) {
 // TestStillPicture keeps docs/stress.svg, the picture in the README, current.
 func TestStillPicture(t *testing.T) {
 	g := frame{title: "wxops stress shift", s: at(18 * time.Second)}.draw(100, 30)
-	golden(t, filepath.Join("..", "..", "docs", "stress.svg"), g.SVG("wxops stress shift on a terminal",
+	goldentest.Compare(t, filepath.Join("..", "..", "docs", "stress.svg"), g.SVG("wxops stress shift on a terminal",
 		"An online stress test of checkout/a after 18 seconds: the curve of response time against throughput with its objective and knee, the control panel, guards against their limits, sixty seconds of sparklines and the latest decisions."))
 }
 
@@ -315,7 +293,7 @@ func TestPlainHasOneLineForEachWindowAndDecision(t *testing.T) {
 	for _, s := range all {
 		lines = append(lines, p.Lines(s)...)
 	}
-	golden(t, filepath.Join("testdata", "plain.txt"), []byte(strings.Join(lines, "\n")+"\n"))
+	goldentest.Compare(t, filepath.Join("testdata", "plain.txt"), []byte(strings.Join(lines, "\n")+"\n"))
 	last := all[len(all)-1]
 	if n := strings.Count(strings.Join(lines, "\n"), " decision "); n != len(last.Sentences) {
 		t.Errorf("%d lines of decisions for %d decisions", n, len(last.Sentences))
@@ -398,7 +376,7 @@ func TestSummaryHasTwelveLines(t *testing.T) {
 		}
 		all = append(all, strings.Join(lines, "\n")+"\n")
 	}
-	golden(t, filepath.Join("testdata", "summary.txt"), []byte(strings.Join(all, "\n")))
+	goldentest.Compare(t, filepath.Join("testdata", "summary.txt"), []byte(strings.Join(all, "\n")))
 }
 
 func TestNumbersForPeople(t *testing.T) {

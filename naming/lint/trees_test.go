@@ -3,7 +3,6 @@
 package lint_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,10 +13,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/wxops/wxops/internal/goldentest"
 	"github.com/wxops/wxops/naming/lint"
 )
-
-var update = flag.Bool("update", false, "rewrite what is wanted of the trees; read the difference before it is committed")
 
 // Each archive of testdata/trees is a tree as people have them, with what a
 // careful reader would flag in it ("want": rule, first place, key, places) and
@@ -48,7 +46,7 @@ func TestRealTreesGetWhatACarefulReaderFlags(t *testing.T) {
 				if got[part] == have {
 					continue
 				}
-				if *update {
+				if *goldentest.Update {
 					want[part].Data = []byte(got[part] + "\n")
 					continue
 				}
@@ -57,7 +55,7 @@ func TestRealTreesGetWhatACarefulReaderFlags(t *testing.T) {
 					t.Log(f.Rule, f.Message)
 				}
 			}
-			if *update {
+			if *goldentest.Update {
 				check(t, os.WriteFile(name, txtar.Format(a), 0o644))
 			}
 		})
