@@ -36,19 +36,21 @@ type window struct {
 }
 
 const (
+	// fits is how many times models are fitted on less than the whole history, as
+	// far as half of it has room for the windows that follow the fits.
+	fits = 7
 	// Models are chosen on the last fits: few, for what was right lately counts.
-	// A fit on days of a week is tested on few values and chance decides more:
-	// 6 instead of 3 narrow the score of the intervals by 3 %.
+	// Where a day has steps the windows see a week at least, for days of the week
+	// differ. A fit on days of a week is tested on few values and chance decides
+	// more: 6 instead of 3 narrow the score of the intervals by 3 %.
 	backtests     = 3
 	backtestsDays = 6
 	// Each fit is tested from so many origins; more cost time and, being
 	// closer to each other, say little new (measured with 1, 3 and 6).
 	originsPerFit = 3
-	// Older fits that have no say in the choice, as far as half of the history
-	// has room for them: their errors are those of models chosen elsewhere, and
-	// without them intervals lose 4 to 9 % of their score. Only what was chosen
-	// is fitted there, so they are cheap.
-	calibrations     = 4
+	// Older fits have no say in the choice: their errors are those of models chosen
+	// elsewhere, and without them intervals lose 4 to 9 % of their score. Only what
+	// was chosen is fitted there, so they are cheap.
 	originsPerCalibr = 2
 )
 
@@ -64,18 +66,17 @@ const (
 )
 
 func newEngine(y []float64, short, long, horizon int) *engine {
-	e := &engine{y: y, short: short, long: long, horizon: horizon, test: horizon, older: calibrations, tests: backtests}
-	if short == 7 {
+	e := &engine{y: y, short: short, long: long, horizon: horizon, test: horizon, tests: backtests}
+	switch {
+	case short == 7:
 		e.tests = backtestsDays
-		e.older -= backtestsDays - backtests
+	case short > 7:
+		e.tests = min(max(backtests, (7*short+horizon-1)/horizon), fits)
 	}
 	n := len(y)
-	for e.older > 0 && (e.tests+e.older)*e.test > n/2 { // at most half of the history
-		e.older--
-	}
-	for e.tests > backtests && e.tests*e.test > n/2 {
-		e.tests--
-	}
+	room := n / 2 / e.test // windows that half of the history has room for
+	e.tests = max(backtests, min(e.tests, room))
+	e.older = max(0, min(fits, room)-e.tests)
 	if e.tests*e.test > n/2 {
 		e.test = max(1, n/(2*e.tests))
 	}

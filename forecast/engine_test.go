@@ -117,3 +117,31 @@ func TestForecastOfRandomHistoriesIsSafe(t *testing.T) {
 		safe(t, f)
 	}
 }
+
+// Days of the week differ, so what is chosen on one or two of them may be wrong
+// for the next: the windows of the choice see a week, where half of the history
+// has room for it.
+func TestWindowsOfTheChoiceSeeAWeek(t *testing.T) {
+	for _, c := range []struct {
+		what                         string
+		n, short, long, horizon      int
+		wantTests, wantTest, wantFit int
+	}{
+		{"a day of five minutes, three weeks", 21 * 288, 288, 2016, 288, 7, 288, 7},
+		{"a day of five minutes, thirteen days", 13 * 288, 288, 0, 288, 6, 288, 6},
+		{"two days of hours", 40 * 24, 24, 168, 48, 4, 48, 7},
+		{"a week of hours", 12 * 168, 24, 168, 168, 3, 168, 6},
+		{"an hour of hours", 12 * 168, 24, 168, 1, 7, 1, 7},
+		{"more hours than half of the history", 300, 24, 0, 168, 3, 50, 3},
+		{"weeks", 500, 1, 0, 13, 3, 13, 7},
+		{"days", 700, 7, 365, 56, 6, 56, 6},
+	} {
+		e := newEngine(make([]float64, c.n), c.short, c.long, c.horizon)
+		if got := len(e.cuts) - 1; e.tests != c.wantTests || e.test != c.wantTest || got != c.wantFit {
+			t.Errorf("%s: chosen on %d fits of %d steps, %d fits in all; want %d of %d, %d", c.what, e.tests, e.test, got, c.wantTests, c.wantTest, c.wantFit)
+		}
+		if e.cuts[0] < c.n/2 || e.cuts[len(e.cuts)-1] != c.n || e.older+e.tests != len(e.cuts)-1 {
+			t.Errorf("%s: prefixes %v of %d, %d older", c.what, e.cuts, c.n, e.older)
+		}
+	}
+}
