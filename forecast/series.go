@@ -80,10 +80,11 @@ func seasonsByStep(step time.Duration) (short, long int) {
 var indexSeasons = [][2]int{{24, 168}, {7, 365}, {12, 0}, {48, 336}, {96, 672}, {144, 1008}, {288, 2016}, {1440, 10080}}
 
 // seasonsByShape finds the seasonal period of a history without a clock. Each
-// candidate has a strength: the autocorrelation of the changes at its lag, or
-// by how much the autocorrelation of the values is higher there than half a
-// period earlier, whichever is more. The shortest with at least 0.8 of the best
-// strength is taken, if that is above 0.25 and above that of a year of weeks.
+// candidate has a strength: by how much the autocorrelation of the changes at its
+// lag stands out from those before it, or that of the values from half a period
+// earlier, whichever is more. The shortest with at least 0.8 of the best strength
+// is taken, if that is above 0.25 and above what chance makes (three standard
+// errors, for there are eight candidates), unless a year of weeks has as much.
 func seasonsByShape(y []float64) (short, long int) {
 	if len(y) < 14 {
 		return 1, 0
@@ -94,26 +95,39 @@ func seasonsByShape(y []float64) (short, long int) {
 	}
 	ofChanges, ofValues := autocorrelation(changes), autocorrelation(y)
 	strength := func(lag int) float64 {
-		return max(ofChanges(lag), ofValues(lag)-ofValues(lag/2))
+		if lag < 1 || 3*lag > len(changes) {
+			return 0
+		}
+		trough := math.Inf(1) // high where changes go on, as those of a slow trend
+		for k := range troughLags {
+			trough = min(trough, ofChanges(lag/2+k*(lag-lag/2)/troughLags))
+		}
+		return max(ofChanges(lag)-max(trough, 0), ofValues(lag)-ofValues(lag/2))
 	}
 	strengths := make([]float64, len(indexSeasons))
 	best := 0.0
 	for i, c := range indexSeasons {
 		s := strength(c[0])
-		if s > 0.1 && c[1] > 0 {
+		if s > 0.1 {
 			s = max(s, strength(c[1]))
 		}
 		strengths[i] = s
 		best = max(best, s)
 	}
-	short, long = 1, 0
+	chance := 3 / math.Sqrt(float64(len(y)))
+	if best <= max(0.25, chance) || strength(52) >= 0.8*best {
+		return 1, 0
+	}
 	for i, c := range indexSeasons {
-		if s := strengths[i]; s > max(0.25, strength(52)) && s >= 0.8*best {
+		if strengths[i] >= 0.8*best {
 			return c[0], c[1]
 		}
 	}
-	return short, long
+	return 1, 0
 }
+
+// troughLags is how many lags before a period are looked at.
+const troughLags = 8
 
 // autocorrelation returns the function of the lag, on values whose distance
 // from the mean is kept within five times the usual: a few jumps shall not
