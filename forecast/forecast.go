@@ -174,10 +174,12 @@ func (f *Forecast) bound(e *engine, o Options, unit float64) {
 	m := e.errorsOf()
 	floor, roof := f.limits(o)
 	keep := func(v float64) float64 { return min(max(v*unit, floor), roof) }
-	for _, level := range o.Levels {
+	bounds := make([]func(int, float64) (float64, float64), len(o.Levels))
+	for i, level := range o.Levels {
+		bounds[i] = m.bounds(level)
 		b := Band{Level: level, Low: make([]float64, o.Horizon), High: make([]float64, o.Horizon)}
 		for h, v := range f.Mean {
-			lo, hi := m.bounds(h, v, level)
+			lo, hi := bounds[i](h, v)
 			b.Low[h], b.High[h] = keep(lo), keep(hi)
 		}
 		f.Bands = append(f.Bands, b)
@@ -193,7 +195,7 @@ func (f *Forecast) bound(e *engine, o Options, unit float64) {
 			}
 		}
 	}
-	f.score(e, m, o, unit)
+	f.score(e, bounds, unit)
 	for h, v := range f.Mean {
 		f.Mean[h] = keep(v)
 	}
@@ -221,9 +223,10 @@ func (f *Forecast) hasDayPeaks() bool {
 	return f.Short >= 24
 }
 
-func (f *Forecast) score(e *engine, m spreadModel, o Options, unit float64) {
+// score sums up the windows; bounds are the intervals by level.
+func (f *Forecast) score(e *engine, bounds []func(h int, forecast float64) (lo, hi float64), unit float64) {
 	s := Score{Windows: len(e.windows), Steps: e.test}
-	inside := make([]float64, len(o.Levels))
+	inside := make([]float64, len(bounds))
 	n := 0.0
 	for _, w := range e.windows {
 		for h, v := range w.median {
@@ -231,8 +234,8 @@ func (f *Forecast) score(e *engine, m spreadModel, o Options, unit float64) {
 			s.MAE += math.Abs(gap)
 			s.Bias += gap
 			n++
-			for i, level := range o.Levels {
-				if lo, hi := m.bounds(h, v, level); v+gap >= lo && v+gap <= hi {
+			for i := range bounds {
+				if lo, hi := bounds[i](h, v); v+gap >= lo && v+gap <= hi {
 					inside[i]++
 				}
 			}

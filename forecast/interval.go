@@ -105,9 +105,9 @@ func (e *engine) errorPower(floor float64) float64 {
 	return power
 }
 
-// bounds returns the central interval of level (0..1) around forecast at step h.
-func (m spreadModel) bounds(h int, forecast, level float64) (lo, hi float64) {
-	s := m.size(forecast) * m.growth[h] * m.widen
+// bounds returns the function that gives, from a forecast and its step h, the
+// central interval of level (0..1).
+func (m spreadModel) bounds(level float64) func(h int, forecast float64) (lo, hi float64) {
 	tail := (1 - level) / 2
 	l, u := quantile(m.sorted, tail), quantile(m.sorted, 1-tail)
 	likely := math.Erfinv(level) * math.Sqrt(math.Pi) // in mean sizes
@@ -115,7 +115,10 @@ func (m spreadModel) bounds(h int, forecast, level float64) (lo, hi float64) {
 	// A side seen too rarely borrows from the other one.
 	both := (math.Abs(l) + math.Abs(u)) / 2
 	l, u = min(0, (l-both)/2), max(0, (u+both)/2)
-	return forecast + l*s, forecast + u*s
+	return func(h int, forecast float64) (lo, hi float64) {
+		s := m.size(forecast) * m.growth[h] * m.widen
+		return forecast + l*s, forecast + u*s
+	}
 }
 
 // peakQuantile returns a function that gives, from the path of day d (0 is the
@@ -141,10 +144,11 @@ func (e *engine) peakQuantile(m spreadModel, q float64) func(day int, path []flo
 		}
 	}
 	if len(misses) < 4 {
+		bounds := m.bounds(2*q - 1)
 		return func(day int, path []float64) float64 {
 			best := math.Inf(-1)
 			for i, f := range path {
-				_, hi := m.bounds(day*steps+i, f, 2*q-1)
+				_, hi := bounds(day*steps+i, f)
 				best = max(best, hi)
 			}
 			return best
