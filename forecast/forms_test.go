@@ -245,3 +245,41 @@ func FuzzRows(f *testing.F) {
 		}
 	})
 }
+
+// Stamps that come up to a minute early or late are those of hours: no gap between
+// two of them is that of most, and hours are what has a day.
+func TestStampsThatJitterKeepTheirStep(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("t,a\n")
+	want := make([]float64, 300)
+	for h := range want {
+		want[h] = float64(h % 24)
+		late := time.Duration(h*h*h*31%79-39) * time.Second
+		b.WriteString(time.Date(2026, 1, 5, h, 0, 0, 0, time.UTC).Add(late).Format(time.RFC3339) + "," + string(rune('0'+h%24/10)) + string(rune('0'+h%24%10)) + "\n")
+	}
+	c := inputCase{name: "jitter", text: b.String(), series: map[string][]float64{"a": want}, start: januaryFifth, step: time.Hour, kinds: []string{"step"}}
+	c.check(t)
+}
+
+// A series that ended days before the others is forecast from there: that is said.
+func TestASeriesThatEndedIsWarnedOf(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("series,t,value\n")
+	for h := range 48 {
+		at := time.Date(2026, 1, 5, h, 0, 0, 0, time.UTC).Format(time.RFC3339)
+		b.WriteString("a," + at + ",1\n")
+		if h < 24 {
+			b.WriteString("b," + at + ",1\n")
+		}
+		if h < 46 { // the collector may be late
+			b.WriteString("c," + at + ",1\n")
+		}
+	}
+	_, warnings, err := read(t, ReadOptions{}, b.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || warnings[0].String() != `series "b": end: the last value is of 2026-01-05T23:00:00Z, 24h before the newest of another series; the forecast begins there` {
+		t.Errorf("warnings %v", warnings)
+	}
+}

@@ -21,7 +21,7 @@ type ReadOptions struct {
 // A Warning is a repair or a doubt: what was done to which series.
 type Warning struct {
 	Series string // empty: the whole input
-	Kind   string // gap, duplicate, order, blank, row, reset, zone, date, unit, step, partial, spike, level, name, server, series
+	Kind   string // gap, duplicate, order, blank, row, reset, zone, date, unit, step, partial, spike, level, end, name, server, series
 	Text   string // says where the first is
 	Count  int    // of what was met; 0 where it cannot be counted
 }
@@ -196,7 +196,26 @@ func (in *Input) Series() ([]Series, []Warning, error) {
 	if len(out) == 0 {
 		return nil, warnings, ErrNoSeries
 	}
-	return out, warnings, nil
+	return out, append(warnings, stale(out)...), nil
+}
+
+// stale warns of series that end before others do: a forecast begins where its
+// history ends. Two steps are the delay of a collector.
+func stale(series []Series) []Warning {
+	var latest time.Time
+	for _, s := range series {
+		if end := s.At(len(s.Values)); s.Step > 0 && end.After(latest) {
+			latest = end
+		}
+	}
+	var out []Warning
+	for _, s := range series {
+		last := s.At(len(s.Values) - 1)
+		if behind := latest.Sub(s.At(len(s.Values))); s.Step > 0 && behind > 2*s.Step {
+			out = append(out, Warning{Series: s.Name, Kind: "end", Text: fmt.Sprintf("the last value is of %s, %s before the newest of another series; the forecast begins there", last.Format(time.RFC3339), spanText(behind)), Count: 1})
+		}
+	}
+	return out
 }
 
 func (in *Input) zoneList() string {

@@ -253,12 +253,38 @@ func (h *history) step() int64 {
 	best := most(number)
 	if longest := most(kept); kept[longest] > (h.at[len(h.at)-1]-h.at[0])/2 {
 		best = longest
+	} else if h.clock && 2*number[best] < len(h.at)-1 {
+		best = usual(best, h.at)
 	}
 	const day = int64(24 * time.Hour)
 	if h.clock && 28*day <= best && best <= 31*day {
 		return int64(meanMonth)
 	}
 	return best
+}
+
+// usualSteps are the ones that metric stores and people choose.
+var usualSteps = []time.Duration{
+	time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 20 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 3 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 20 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour, 6 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+}
+
+// usual is the step of stamps that come early and late, so that no gap is that of
+// most: the usual one that the middle of the gaps is within a twentieth of, or
+// else the given one.
+func usual(step int64, at []int64) int64 {
+	gaps := make([]float64, len(at)-1)
+	for i := range gaps {
+		gaps[i] = float64(at[i+1] - at[i])
+	}
+	middle := nth(gaps, len(gaps)/2)
+	for _, u := range usualSteps {
+		if math.Abs(middle-float64(u)) <= float64(u)/20 {
+			return int64(u)
+		}
+	}
+	return step
 }
 
 // most returns the key with the highest value, the least of several; 1 of none.
@@ -284,11 +310,14 @@ func (h *history) grid(s Series, step int64) Series {
 				first = h.at[0] - mod(h.at[0]-most, step)
 			}
 		}
+	}
+	early := h.early(step)
+	first += (h.at[0] - first + early) / step * step // the first value may be early too
+	if h.clock {
 		s.Start = time.Unix(0, first).UTC()
 	} else {
 		s.First = int(first)
 	}
-	early := h.early(step)
 	place := func(at int64) int { return int((at - first + early) / step) }
 	n := place(h.at[len(h.at)-1]) + 1
 	s.Values = make([]float64, n)
@@ -360,12 +389,16 @@ func (h *history) early(step int64) int64 {
 	return step / 4
 }
 
-// phase returns the remainder that most stamps leave on the step.
+// phase returns the remainder that most stamps leave on the step; none where
+// they leave many and are around a multiple of it.
 func (h *history) phase(step int64) int64 {
-	number := map[int64]int{}
+	number, around := map[int64]int{}, 0
 	last, run := mod(h.at[0], step), 0
 	for _, at := range h.at {
 		r := mod(at, step)
+		if min(r, step-r) <= step/20 {
+			around++
+		}
 		if r != last {
 			number[last] += run
 			last, run = r, 0
@@ -373,7 +406,11 @@ func (h *history) phase(step int64) int64 {
 		run++
 	}
 	number[last] += run
-	return most(number)
+	best := most(number)
+	if 2*number[best] < len(h.at) && 10*around >= 9*len(h.at) {
+		return 0
+	}
+	return best
 }
 
 func mod(a, b int64) int64 { return ((a % b) + b) % b }

@@ -89,7 +89,7 @@ func (f *modelFlags) options(step time.Duration) (forecast.Options, error) {
 		o.Floor = &f.floor
 	}
 	if f.jobs < 1 {
-		return o, cli.Usagef("--jobs %d is less than 1", f.jobs)
+		return o, cli.Usagef("--jobs %d is less than 1", f.jobs).WithHint("--jobs %d", runtime.GOMAXPROCS(0))
 	}
 	if f.horizon != "" {
 		n, err := parseHorizon(f.horizon, step)
@@ -127,7 +127,7 @@ func (f *modelFlags) options(step time.Duration) (forecast.Options, error) {
 	return o, nil
 }
 
-// parseHorizon reads steps, or a span that is a whole number of steps.
+// parseHorizon reads steps, or a span: as many steps as reach its end.
 func parseHorizon(text string, step time.Duration) (int, error) {
 	refuse := func(why string) (int, error) {
 		return 0, cli.Usagef("--horizon %q: %s", text, why).WithHint("--horizon 168 or --horizon 7d")
@@ -145,10 +145,11 @@ func parseHorizon(text string, step time.Duration) (int, error) {
 	if step <= 0 {
 		return refuse("a span needs times in the input, and it has an index")
 	}
-	if span < step || span/step > forecast.MaxHorizon {
+	steps := (span + step - 1) / step
+	if span <= 0 || steps > forecast.MaxHorizon {
 		return refuse(fmt.Sprintf("outside [1, %d] steps of %s", forecast.MaxHorizon, cli.FormatDuration(step)))
 	}
-	return int(span / step), nil
+	return int(steps), nil
 }
 
 // forecastAll forecasts every series with f.jobs workers; the results keep the
@@ -200,16 +201,42 @@ func (f *modelFlags) forecastAll(ctx context.Context, s *cli.IO, series []foreca
 			if first == nil {
 				first = failed[i]
 			}
-			warnings = append(warnings, forecast.Warning{Series: series[i].Name, Kind: "series", Text: "left out: " + failed[i].Error()})
+			reason := strings.TrimPrefix(failed[i].Error(), fmt.Sprintf("series %q: ", series[i].Name))
+			warnings = append(warnings, forecast.Warning{Series: series[i].Name, Kind: "series", Text: "left out: " + reason, Count: 1})
 			continue
 		}
 		kept = append(kept, v)
+		warnings = append(warnings, f.doubts(v)...)
 	}
 	warnings = append(warnings, holidayWarnings(kept)...)
 	if len(kept) == 0 {
 		return nil, warnings, cli.Usagef("nothing to forecast").WithCause(first).WithHint("give at least 3 values for each series")
 	}
 	return kept, warnings, nil
+}
+
+// doubts are what was asked of a history that it is too short for.
+func (f *modelFlags) doubts(v *forecast.Forecast) []forecast.Warning {
+	var out []forecast.Warning
+	history := len(v.Series.Values)
+	if len(v.Mean) > history {
+		out = append(out, forecast.Warning{
+			Series: v.Series.Name, Kind: "horizon", Count: 1,
+			Text: fmt.Sprintf("%d steps are asked for after a history of %d: the far ones rest on little", len(v.Mean), history),
+		})
+	}
+	if f.season != "auto" {
+		used := []int{v.Short, v.Long}
+		for _, part := range strings.Split(f.season, ",") {
+			if n, err := strconv.Atoi(strings.TrimSpace(part)); err == nil && !slices.Contains(used, n) {
+				out = append(out, forecast.Warning{
+					Series: v.Series.Name, Kind: "season", Count: 1,
+					Text: fmt.Sprintf("a period of %d steps needs two of them, and the history has %d steps; left out", n, history),
+				})
+			}
+		}
+	}
+	return out
 }
 
 func newForecast(s *cli.IO) *cobra.Command {
@@ -236,6 +263,9 @@ input is a warning on standard error.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.Check(); err != nil {
 				return err
+			}
+			if explain != "" && out.Format != "table" {
+				return cli.Usagef("--explain is for people, and -o %s is not", out.Format).WithHint("wxops forecast backtest -o %s has the figures", out.Format)
 			}
 			ctx := cmd.Context()
 			series, warnings, inputs, err := in.read(ctx, s, args)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
@@ -11,13 +12,16 @@ import (
 
 // calendar returns the calendar that --holidays names, nil for none.
 func (f *modelFlags) calendar() (*forecast.Calendar, error) {
-	switch f.holidays {
-	case "":
+	switch {
+	case f.holidays == "":
 		return nil, nil
-	case "CN":
+	case strings.EqualFold(f.holidays, "CN"):
 		return forecast.China(), nil
 	}
 	text, err := os.ReadFile(f.holidays)
+	if err != nil && len(f.holidays) == 2 {
+		return nil, cli.Usagef("--holidays %q: only CN is built in", f.holidays).WithHint("write the holidays into a file: holidays: [{name: Fair, from: 2026-10-01}]")
+	}
 	if err != nil {
 		return nil, cli.Unreadable(f.holidays, err).WithHint("--holidays CN, or a YAML file")
 	}

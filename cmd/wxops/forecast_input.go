@@ -26,6 +26,7 @@ type seriesInput struct {
 	prometheus string
 	query      string
 	since      time.Duration
+	sinceGiven func() bool
 }
 
 func (f *seriesInput) addFlags(cmd *cobra.Command) {
@@ -36,6 +37,7 @@ func (f *seriesInput) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this `URL`")
 	flags.StringVar(&f.query, "query", "", "`PROMQL` expression for --prometheus")
 	cli.Duration(flags, &f.since, "since", "", 28*24*time.Hour, "history to ask --prometheus for")
+	f.sinceGiven = func() bool { return flags.Changed("since") }
 }
 
 // read returns the series of the files, of standard input or of a server.
@@ -43,6 +45,14 @@ func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]for
 	zone, err := time.LoadLocation(f.zone)
 	if err != nil {
 		return nil, nil, nil, cli.Usagef("--zone %q is not a zone", f.zone).WithHint("--zone Asia/Shanghai")
+	}
+	switch {
+	case f.step < 0:
+		return nil, nil, nil, cli.Usagef("--step %s is negative", cli.FormatDuration(f.step)).WithHint("--step 1h")
+	case f.prometheus == "" && f.query != "":
+		return nil, nil, nil, cli.Usagef("--query needs --prometheus").WithHint("--prometheus http://127.0.0.1:9090")
+	case f.prometheus == "" && f.sinceGiven():
+		return nil, nil, nil, cli.Usagef("--since needs --prometheus: a file is read as a whole").WithHint("leave --since out")
 	}
 	in := forecast.NewInput(forecast.ReadOptions{Counter: f.counter, Zone: zone, Step: f.step})
 	var inputs []doc.Input
