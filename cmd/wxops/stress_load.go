@@ -455,8 +455,10 @@ func startError(err error, o load.Options) error {
 		return cli.Failf("nothing was sent").WithCause(err).WithHint("ulimit -n %d, or a smaller --connections", 2*o.Connections)
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, load.ErrBadLog):
-		return logError(err)
+	case o.Recording != nil:
+		if _, failed := o.Recording.Read(); failed != nil {
+			return logError(err)
+		}
 	}
 	return cli.Usagef("%s", err)
 }

@@ -147,5 +147,5 @@ func logError(err error) error {
 	if errors.Is(err, load.ErrBadLog) {
 		return e.WithHint("--max-bad 10%% accepts more bad lines; wxops stress replay --help lists the formats")
 	}
-	return e
+	return e.WithHint("wxops stress replay --help lists the formats")
 }
