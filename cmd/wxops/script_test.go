@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Setenv("TESTDATA", abs)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
+			e.Setenv("GORACE", os.Getenv("GORACE")) // .ci/run says how long a process waits at its end
 			e.Values[testValue{}] = e.T()
 			return nil
 		},
