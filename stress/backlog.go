@@ -62,7 +62,7 @@ func (c *Controller) Watch(s Sample) (Decision, bool) {
 		return Decision{}, false
 	}
 	limit := c.backlogLimit()
-	if c.phase == PhaseBaseline || c.target <= c.base {
+	if c.phase == PhaseBaseline || c.target <= c.base && c.vigil.readings == 0 {
 		return Decision{}, false
 	}
 	if c.vigil.readings > 0 {
@@ -183,9 +183,13 @@ func (c *Controller) act(s Sample, why string) Decision {
 }
 
 // backlogLimit is the backlog at which a request waits 45 % of the time of the
-// objective.
+// objective. An estimate that is no bound says nothing of what can be served.
 func (c *Controller) backlogLimit() float64 {
-	return math.Max(4, 0.45*c.bound*math.Max(c.target, c.est.PerSecond))
+	rate := c.target
+	if !c.unsure() {
+		rate = math.Max(rate, c.est.PerSecond)
+	}
+	return math.Max(4, 0.45*c.bound*rate)
 }
 
 // unsure reports whether what was seen from outside does not tell yet where

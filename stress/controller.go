@@ -28,6 +28,7 @@ type Controller struct {
 
 	windows []window
 	hist    histogram
+	looks   Looks
 	gaps    dispersion
 	surges  surges
 	post    posterior
@@ -95,6 +96,12 @@ const (
 	unprobed     = 0.985            // the first of these where no backlog can be sought
 	doubtful     = 0.005            // the same from which the test goes on for longer
 	open         = 0.002            // the same from which a backlog is sought; 0.1 without any evidence
+)
+
+// The law from outside, where the number of workers is told late.
+const (
+	outsideCautious = 0.85 // of the 5 % quantile of the estimate may be reached quickly while it is vague
+	outsideWaiting  = 0.25 // of the requests under way seem to wait: no step without knowing more
 )
 
 // NewController returns a controller in its baseline phase. cfg must pass
@@ -172,8 +179,11 @@ func (c *Controller) learn(s Sample) {
 	if !w.stalled && w.steady && (c.phase == PhaseBaseline || w.wait < 0.05*s.Mean) {
 		c.hist.add(s.Buckets)
 	}
+	if !w.stalled && w.inferred {
+		c.looks.Add(s.Looks...)
+	}
 	before := c.post
-	c.post = fit(c.windows, c.surges.spans, c.hist.service(), c.arrivals(s), c.bound, c.miss, c.post.best)
+	c.post = fit(c.windows, c.looks, c.surges.spans, c.hist.service(), c.arrivals(s), c.bound, c.miss, c.post.best)
 	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
 		// No model explains the windows; what was known before still holds.
 		c.post = before
@@ -315,7 +325,8 @@ func (c *Controller) decide(s Sample) Decision {
 	// An estimate below a rate that was held, or below the ordinary one while
 	// that is served well, is refuted: the rate grows with care until it is not.
 	c.refuted = safe && (ceiling < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
-	if s.Offered >= 0.96*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.unsure() {
+	// What was asked for counts: what arrives differs from it by chance.
+	if c.asked >= 0.96*ceiling && s.Offered >= 0.9*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.unsure() {
 		c.near += s.Window
 		c.calm += s.Window
 	}
@@ -405,12 +416,13 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 	}
 	quick := cautious * c.post.fifth
 	if c.unsure() {
-		quick = 0
+		quick = outsideCautious * c.post.fifth
 	}
 	if next > quick {
 		next = math.Min(next, math.Max(quick, c.target*math.Pow(groping, s.Window.Seconds())))
 	}
-	if c.post.spread > 0.15 {
+	waiting := c.post.outside && s.Backlog > outsideWaiting*s.InFlight
+	if c.post.spread > 0.15 && !waiting {
 		// The fit says little yet; only the guards speak against a small step.
 		step := caution
 		if c.post.outside {

@@ -151,6 +151,17 @@ var candidates = func() []float64 {
 	return k
 }()
 
+// finer are the numbers of workers that are tried from outside, in steps of 3 %:
+// a request is under way for somewhat longer than it keeps a worker busy, so
+// that whole numbers do not fit.
+var finer = func() []float64 {
+	var k []float64
+	for v := 1.0; v < 5000; v *= 1.03 {
+		k = append(k, v)
+	}
+	return k
+}()
+
 // ceilings are the utilizations of the CPU at saturation that are tried.
 var ceilings = func() []float64 {
 	c := []float64{1}
@@ -178,25 +189,27 @@ var normals = func() []atom {
 // fit weighs the models by the windows and by the spans under backlog. service is the distribution of the
 // service time with mean 1, ca2 the variability of the arrivals, prior the best
 // model before this window.
-func fit(ws []window, spans []surge, service []atom, ca2 float64, bound, miss float64, prior model) posterior {
+func fit(ws []window, seen Looks, spans []surge, service []atom, ca2 float64, bound, miss float64, prior model) posterior {
 	cs2, shorter := variance(service), overlap(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
 	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], outside: ws[len(ws)-1].inferred}
-	cpu, cpuKnown := fitCPU(ws, contended)
+	cpu, cpuKnown := fitCPU(ws, contended, cs2)
 
 	type option struct{ k, log, ceiling float64 }
 	var options []option
 	top := math.Inf(-1)
-	for _, k := range candidates {
-		o := option{k, -math.Log(k), math.NaN()}
-		if out.outside {
-			// Twice the workers are half as likely: few services are nearly idle,
-			// and no wait says otherwise before it is long.
-			o.log *= 2
-		}
+	workers := candidates
+	if out.outside {
+		workers = finer
+	}
+	for _, k := range workers {
+		o := option{k: k, log: -math.Log(k), ceiling: math.NaN()}
 		if cpuKnown {
 			l, ceiling := cpuLikelihood(cpu, k)
 			o.log, o.ceiling = o.log+l, ceiling
+		}
+		if out.outside {
+			o.log += seen.likelihood(k, constant, service)
 		}
 		top = math.Max(top, o.log)
 		options = append(options, o)
@@ -312,7 +325,7 @@ func normalCDF(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
 
 // fitCPU regresses the utilization of the CPU on the busy workers: the slope
 // is the utilization at saturation over the number of workers.
-func fitCPU(ws []window, svc line) (line, bool) {
+func fitCPU(ws []window, svc line, cs2 float64) (line, bool) {
 	var x [][3]float64
 	var y, weight []float64
 	var scale float64
@@ -321,14 +334,16 @@ func fitCPU(ws []window, svc line) (line, bool) {
 			continue
 		}
 		// What was measured of the service time in this window is what the CPU did.
-		busy := w.throughput * w.service
+		busy, noise := w.throughput*w.service, 0.011*0.011
 		if w.coarse() {
+			// Otherwise the work of this window differs from that of the mean one.
+			noise += w.cpu * w.cpu * cs2 / w.n
 			busy = w.throughput * svc.coef[0] / math.Max(0.3, 1-w.throughput*math.Max(0, svc.coef[1]))
 		}
 		scale = math.Max(scale, busy)
 		x = append(x, [3]float64{1, busy, 0})
 		y = append(y, w.cpu)
-		weight = append(weight, 1/(0.011*0.011))
+		weight = append(weight, 1/noise)
 	}
 	if len(x) == 0 {
 		return line{}, false

@@ -96,7 +96,7 @@ func (sc Scenario) simulate(m method, seed uint64, limit time.Duration) outcome 
 	q := newQueue(instance, a, bound, rng)
 	q.count.buckets = make([]float64, len(simBounds)+1)
 
-	p := plant{Scenario: sc, q: q, rng: rng, total: total, share: base / total, target: base}
+	p := plant{Scenario: sc, q: q, rng: rng, total: total, share: base / total, target: base, lookGap: 0.020}
 	p.setRate()
 	// The instance has run for a while before the first window.
 	q.run(5)
@@ -172,6 +172,8 @@ type plant struct {
 	backlogs               float64
 	readings               float64
 	paused                 bool
+	lookGap                float64  // seconds between two looks at the requests of a poor instance
+	looks                  Looks    // since the last sample
 	ordinary, ordinaryFast ordinary // of a poor instance, in windows and in guard readings
 }
 
@@ -212,7 +214,7 @@ func (p *plant) tick(begin float64, at time.Duration) {
 		p.q.freeze(p.pause)
 	}
 	p.total *= 1 + p.drift*dt
-	p.q.run(begin + at.Seconds())
+	p.run(begin + at.Seconds())
 	t := p.q.take()
 	p.elsewhere += dt * (p.total*(1+p.level) - p.q.rate)
 	p.fast = t
@@ -224,6 +226,20 @@ func (p *plant) tick(begin float64, at time.Duration) {
 	p.done.add(t)
 	p.backlogs += float64(p.q.queued())
 	p.readings++
+}
+
+// run simulates until the given time. Whoever sees the instance from outside
+// looks at the requests under way meanwhile.
+func (p *plant) run(until float64) {
+	for p.poor && p.q.now < until-1e-9 {
+		under, from := float64(len(p.q.busy)+p.q.queued()), p.q.now
+		p.q.look()
+		p.q.run(math.Min(until, from+p.lookGap))
+		if under > 0 {
+			p.looks.Add(Look{InFlight: under, Count: 1, Seconds: p.q.now - from, Answered: p.q.look()})
+		}
+	}
+	p.q.run(until)
 }
 
 func (p *plant) setRate() {
@@ -259,8 +275,8 @@ func (p *plant) reading(at time.Duration) Sample {
 	s.ErrorRatio = s.Rejects
 	switch {
 	case p.poor && p.fast.arrived > 0:
-		s.Inferred, s.InFlight = true, float64(len(p.q.busy)+p.q.queued())
-		s.Mean = s.InFlight * dt / p.fast.arrived
+		s.Inferred, s.InFlight = true, (p.fast.busy+p.fast.backlog)/dt
+		s.Mean = p.fast.response / math.Max(1, p.fast.done)
 		s.Backlog = p.ordinaryFast.excess(s.InFlight, p.fast.arrived, s.Mean, dt)
 	case p.fast.done > 0:
 		s.Mean, s.QueueWait = p.fast.response/p.fast.done, p.fast.wait/p.fast.done
@@ -298,11 +314,12 @@ func (p *plant) sample(end, window time.Duration) Sample {
 		s.P50, s.P99 = bucketQuantile(s.Buckets, 0.5), bucketQuantile(s.Buckets, 0.99)
 	}
 	if p.poor && t.arrived > 0 {
-		// Little's law on some ten counts of what is in flight; half a
-		// millisecond is the balancer's.
+		// Response times are read off the sockets answer by answer.
 		s.QueueWait, s.Inferred = math.NaN(), true
+		s.Looks, p.looks = p.looks, nil
+		p.lookGap = math.Max(0.005, math.Min(0.020, s.Mean/2))
 		s.InFlight = (t.busy + t.backlog) / dt
-		s.Mean = s.InFlight*dt/t.arrived + 0.0005*(1+p.rng.NormFloat64())
+		s.Mean += 0.0003 * p.rng.NormFloat64()
 		s.Backlog = p.ordinary.excess(s.InFlight, t.arrived, s.Mean, dt)
 	}
 	s.Total = p.counted(t) / dt

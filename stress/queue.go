@@ -44,10 +44,11 @@ type queue struct {
 	waiting []float64
 	head    int // first of waiting
 
-	gamma gammaSampler
-	sigma float64 // of the log of a lognormal service time
-	bound float64 // of the objective, seconds
-	count tally
+	gamma            gammaSampler
+	sigma            float64 // of the log of a lognormal service time
+	bound            float64 // of the objective, seconds
+	looked, answered float64 // instant of the latest look; of the requests under way then, those that were answered since
+	count            tally
 }
 
 // A tally is what happened in a span of simulated time.
@@ -191,6 +192,9 @@ func (q *queue) depart() {
 	q.busy = q.busy[:last]
 	q.down(0)
 	r := j.finish - j.arrival
+	if j.arrival <= q.looked {
+		q.answered++
+	}
 	q.count.done++
 	q.count.response += r
 	q.count.wait += j.wait
@@ -240,6 +244,13 @@ func (q *queue) down(i int) {
 		q.busy[i], q.busy[c] = q.busy[c], q.busy[i]
 		i = c
 	}
+}
+
+// look returns how many of the requests under way at the look before were
+// answered since.
+func (q *queue) look() (answered float64) {
+	answered, q.answered, q.looked = q.answered, 0, q.now
+	return answered
 }
 
 // take returns the tally since the last take and begins a new one.

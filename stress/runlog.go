@@ -253,6 +253,7 @@ type sampleJSON struct {
 	Share      *number     `json:"share_ratio,omitempty"`
 	Total      *number     `json:"total_per_second,omitempty"`
 	Buckets    [][2]number `json:"buckets,omitempty"`
+	Looks      [][4]number `json:"looks,omitempty"`
 }
 
 // MarshalJSON writes the sample for the run log: quantities that were not
@@ -273,6 +274,9 @@ func (s Sample) MarshalJSON() ([]byte, error) {
 	}
 	for _, b := range s.Buckets {
 		j.Buckets = append(j.Buckets, [2]number{number(b.Bound), number(b.Count)})
+	}
+	for _, l := range s.Looks {
+		j.Looks = append(j.Looks, [4]number{number(l.InFlight), number(l.Count), number(l.Seconds), number(l.Answered)})
 	}
 	return json.Marshal(j)
 }
@@ -299,6 +303,9 @@ func (s *Sample) UnmarshalJSON(b []byte) error {
 	}
 	for _, p := range j.Buckets {
 		s.Buckets = append(s.Buckets, Bucket{Bound: float64(p[0]), Count: float64(p[1])})
+	}
+	for _, l := range j.Looks {
+		s.Looks = append(s.Looks, Look{InFlight: float64(l[0]), Count: float64(l[1]), Seconds: float64(l[2]), Answered: float64(l[3])})
 	}
 	return nil
 }

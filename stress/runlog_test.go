@@ -19,6 +19,7 @@ func TestSampleComesBackExactlyFromTheRunLog(t *testing.T) {
 		End: 3*time.Second + 1, Window: time.Second, Age: 7, Frozen: 9, Offered: 1.0 / 3, Throughput: 1e-300, Mean: nan, P50: math.Copysign(0, -1),
 		P99: math.Nextafter(0.05, 1), SlowRatio: nan, QueueWait: 0, Backlog: nan, InFlight: nan, CPU: 2.5, CPULimit: 4, ErrorRatio: 0, Rejects: nan,
 		Share: 0.1, Total: 1e6, Buckets: []Bucket{{0.005, 3}, {math.Inf(1), 1}},
+		Looks: Looks{{1, 20, 0.4, 13}, {2, 9, 0.18, 11}},
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -30,6 +31,9 @@ func TestSampleComesBackExactlyFromTheRunLog(t *testing.T) {
 	var got Sample
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Looks, s.Looks) {
+		t.Errorf("looks %v, want %v", got.Looks, s.Looks)
 	}
 	if !math.IsNaN(got.Mean) || !math.Signbit(got.P50) {
 		t.Errorf("mean %v, p50 %v", got.Mean, got.P50)

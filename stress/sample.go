@@ -39,6 +39,10 @@ type Sample struct {
 	// Buckets is the response-time histogram of the window, ascending in
 	// bound; nil where no signal gives one.
 	Buckets []Bucket
+
+	// Looks is what was seen of single requests under way in the window,
+	// ascending in InFlight; nil where no signal sees them.
+	Looks Looks
 }
 
 // A Bucket counts the requests whose response time was above the bound of the

@@ -187,6 +187,50 @@ func TestControllerFindsTheCapacityFromOutside(t *testing.T) {
 	}
 }
 
+// From a tenth of the capacity an instance seen from outside was reached at 8 % a
+// second, in 42 s: only response times told how far the rate may go. The way from
+// the requests under way to the number of workers takes half of that.
+func TestControllerFindsTheCapacityFromOutsideFromAfar(t *testing.T) {
+	t.Parallel() // it computes only, in virtual time
+	sc := Scenario{
+		objective: "p99<=118ms", Truth: 457, station: station{workers: 8, mean: 0.016, cv: 1, limit: 88},
+		arrivals: arrivals{robin: true, stream: 585}, base: 0.1, reach: 1.28, ceil: 0.06, poor: true,
+	}
+	const runs = 4
+	var errs, seconds []float64
+	for seed := range uint64(runs) {
+		o := sc.simulate(NewController(sc.config()), 50+seed, 60*time.Second)
+		if o.violations > 0.01 {
+			t.Errorf("seed %d: %.2f %% of the requests missed the objective", seed, 100*o.violations)
+		}
+		if o.verdict == capacity.VerdictOK {
+			errs = append(errs, math.Abs(o.estimate.PerSecond/sc.Truth-1))
+			seconds = append(seconds, o.seconds)
+		}
+	}
+	if len(errs) < runs-1 || slices.Max(errs) > 0.15 || percentile(seconds, 0.5) > 30 {
+		t.Errorf("%d of %d tests found a capacity, in %.1f s, errors %.3f", len(errs), runs, seconds, errs)
+	}
+}
+
+// A backlog that is watched while the rate is down at the ordinary one already
+// was watched for ever: the test stood still until its time was over.
+func TestWatchedBacklogIsGivenUpAtTheOrdinaryRate(t *testing.T) {
+	sc := Scenarios()[0]
+	c := NewController(sc.config())
+	sc.simulate(c, 1, 10*time.Second) // up to somewhere in the ramp
+	c.phase, c.target = PhaseBackOff, c.base
+	c.vigil = vigil{readings: 3}
+	s := Unmeasured()
+	for i := range 3 {
+		s.End, s.Window, s.Backlog = c.fast.End+guardPeriod, guardPeriod, 0.5*c.backlogLimit()
+		c.Watch(s)
+		if i < 2 == (c.vigil.readings == 0) {
+			t.Errorf("after reading %d: %d are left", i+1, c.vigil.readings)
+		}
+	}
+}
+
 // Oracle: the simulated queue. The chance of waiting and with it the mean wait
 // are what tells many idle workers from few busy ones.
 func TestWaitFormulaFollowsTheSimulatedQueue(t *testing.T) {

@@ -190,6 +190,9 @@ func (s *Sample) take(in Sample) {
 			s.P50, s.P99, s.SlowRatio = in.P50, in.P99, in.SlowRatio
 		}
 	}
+	if s.Looks == nil {
+		s.Looks = in.Looks
+	}
 	fill(&s.Mean, in.Mean)
 	fill(&s.Offered, in.Offered)
 	fill(&s.Throughput, in.Throughput)

@@ -23,6 +23,7 @@ type answers struct {
 	spans []span            // those of them whose end is known within bounds
 	brief map[int64]float64 // requests that began and ended between two looks
 	owed  float64           // requests under way at the latest look
+	ended float64           // of those under way at the look before, that were answered until the latest
 	start float64           // the same at the beginning of the window
 	looks float64           // in the window
 	gaps  float64           // seconds between them and those before
@@ -65,6 +66,9 @@ func (a *answers) look(c *conn, e socket, at float64) (owes bool) {
 	owes = c.owes(e)
 	came, answered := at-float64(e.received)/1e3, at-float64(e.sent)/1e3
 	news := e.segmentsIn - c.segmentsIn
+	if c.owed && e.segmentsOut != c.segmentsOut {
+		a.ended++
+	}
 	switch {
 	case e.segmentsOut == c.segmentsOut: // nothing was answered
 	case c.owed && !owes && news == 0:

@@ -71,6 +71,16 @@ func TestSocketsSeeResponseTimesWithoutInstrumentation(t *testing.T) {
 		if math.Abs(got.SlowRatio-want.SlowRatio) > slack*(0.015+0.4*want.SlowRatio) {
 			t.Errorf("share above %v: %.4f from sockets, %.4f from the instance", bound, got.SlowRatio, want.SlowRatio)
 		}
+		inside, answered := 0.0, 0.0
+		for _, l := range got.Looks {
+			inside += l.InFlight * l.Seconds
+			answered += l.Answered
+		}
+		within("requests under way at the looks", inside/got.Window.Seconds(), want.Throughput*want.Mean, 0.25) // Little's law
+		// A request is under way at a look or begins and ends between two.
+		if all := want.Throughput * want.Window.Seconds(); answered > all || answered < 0.4*all {
+			t.Errorf("%.0f of %.0f requests were answered after a look", answered, all)
+		}
 		if !(got.CPU > 0) || len(got.Buckets) < 10 {
 			t.Errorf("sample %+v", got)
 		}

@@ -23,12 +23,15 @@ type SocketsOptions struct {
 	Address string
 	PID     int // of the instance, 0 if it is not known
 
-	// Every is how often the sockets are looked at between two Reads, 20 ms
-	// at the least. 0: only at each Read, and no response times then.
+	// Every is the time between two looks at the sockets, in between two
+	// Reads, 20 ms at the least. Where requests take less than twice as long
+	// the looks come more often, down to 5 ms apart. 0: only at each Read, and
+	// no response times then.
 	Every time.Duration
 
-	// Instant makes backlog and requests in flight those of the latest look
-	// instead of the mean over the window, as guards want them.
+	// Instant makes the backlog that of the latest look instead of the mean
+	// over the window, as guards want it. Requests under way are a mean anyway:
+	// two or three more of them by chance are no backlog.
 	Instant bool
 
 	// Requests returns how many requests the instance has got so far, counted
@@ -55,9 +58,12 @@ type Sockets struct {
 	done  chan struct{}
 
 	mu       sync.Mutex
-	err      error     // of the latest look
-	start    time.Time // of the first look
-	looked   time.Time // the latest look
+	err      error         // of the latest look
+	start    time.Time     // of the first look
+	looked   time.Time     // the latest look
+	every    time.Duration // between two looks, as it is wanted
+	due      time.Duration // from the latest look to the next
+	looks    stress.Looks
 	waiting  mean
 	busy     mean
 	answers  answers
@@ -99,7 +105,8 @@ type socket struct {
 // the kernel's table has half a million rows.
 const (
 	minEvery = 20 * time.Millisecond
-	pace     = 50 // a look may take 1/50 of the time
+	often    = 5 * time.Millisecond // between two looks at short requests
+	pace     = 10                   // a look may take a tenth of the time
 )
 
 // OpenSockets finds the listening socket of the instance. The error wraps
@@ -113,7 +120,7 @@ func OpenSockets(ctx context.Context, o SocketsOptions) (*Sockets, error) {
 		return nil, fmt.Errorf("sockets of %s: %w", o.Address, err)
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Sockets{o: o, table: table, stop: cancel, done: make(chan struct{}), answers: newAnswers(), conns: map[uint64]conn{}, start: o.Now()}
+	s := &Sockets{o: o, table: table, stop: cancel, done: make(chan struct{}), answers: newAnswers(), conns: map[uint64]conn{}, start: o.Now(), every: max(minEvery, o.Every), due: max(minEvery, o.Every)}
 	s.look()
 	if s.err != nil {
 		cancel()
@@ -140,7 +147,7 @@ func (s *Sockets) Close() error {
 
 func (s *Sockets) sample(ctx context.Context) {
 	defer close(s.done)
-	timer := time.NewTimer(max(minEvery, s.o.Every))
+	timer := time.NewTimer(s.every)
 	defer timer.Stop()
 	cost := time.Hour // of a look: the shortest of late, since on a busy machine most of a look is waiting
 	for {
@@ -149,7 +156,10 @@ func (s *Sockets) sample(ctx context.Context) {
 			return
 		case <-timer.C:
 			cost = min(cost+cost/16, s.look())
-			timer.Reset(max(minEvery, s.o.Every, pace*cost))
+			s.mu.Lock()
+			s.due = max(s.every, pace*cost)
+			timer.Reset(s.due)
+			s.mu.Unlock()
 		}
 	}
 }
@@ -176,6 +186,8 @@ func (s *Sockets) look() time.Duration {
 	}
 	s.looked = begun
 	at := begun.Sub(s.start).Seconds()
+	under := s.answers.owed
+	s.answers.ended = 0
 	var waiting, busy float64
 	for _, l := range listening {
 		waiting += float64(l.queued)
@@ -200,20 +212,24 @@ func (s *Sockets) look() time.Duration {
 	for id, c := range s.conns {
 		if _, still := next[id]; !still && c.owed {
 			s.answers.end(&c, at) // it was closed
+			s.answers.ended++
 		}
 	}
 	s.answers.owed = busy
+	// What came late may be a pause of the machine.
+	if under > 0 && s.primed && weight < 2*s.due.Seconds() {
+		s.looks.Add(stress.Look{InFlight: under, Count: 1, Seconds: weight, Answered: s.answers.ended})
+	}
 	if !s.primed { // what came before we looked
 		s.primed, s.arrivals = true, 0
 		s.answers.forget()
 	}
 	s.conns = next
+	s.busy.add(busy, weight)
 	if s.o.Instant {
-		s.waiting, s.busy = mean{}, mean{}
-		weight = 1
+		s.waiting, weight = mean{}, 1
 	}
 	s.waiting.add(waiting, weight)
-	s.busy.add(busy, weight)
 	return s.o.Now().Sub(begun)
 }
 
@@ -249,6 +265,7 @@ func (s *Sockets) Read(context.Context) (stress.Reading, error) {
 	}
 	s.begun, s.at, s.before = true, at, requests
 	s.answers.forget()
+	s.looks = nil
 	return stress.Reading{At: at, Sample: plausible(sample), Excess: excess}, nil
 }
 
@@ -262,10 +279,14 @@ func (s *Sockets) window(sample *stress.Sample, arrived float64, timed bool) flo
 	if !timed {
 		return math.NaN()
 	}
+	sample.Looks = s.looks
 	sample.Mean = sample.InFlight / offered // Little's law
 	if s.o.Every > 0 {
 		if h, mean := s.answers.histogram(arrived, s.o.Bound); h.total() > 0 {
 			sample.Mean, sample.Buckets = mean, h
+			if !s.o.Instant {
+				s.every = min(max(minEvery, s.o.Every), max(often, time.Duration(mean/2*float64(time.Second))))
+			}
 			sample.P50, sample.P99 = h.quantile(0.5), h.quantile(0.99)
 			if s.o.Bound > 0 {
 				sample.SlowRatio = h.above(s.o.Bound)
