@@ -96,6 +96,14 @@ func uniqueLabel(name string, taken map[string]bool) string {
 	return out
 }
 
+// until says when the plan ends, and what holds then.
+func (e export) until(then string) {
+	e.printf("# the plan ends at %s; %s\n", e.p.End.UTC().Format(time.RFC3339), then)
+}
+
+// lastHolds is what holds after the end of a plan that nothing takes back.
+const lastHolds = "its last number holds until another one is applied"
+
 // comment names the service where its label does not.
 func (e export) comment() string {
 	if e.label == e.p.Service {
@@ -112,17 +120,22 @@ func cron(t time.Time) string {
 
 // keda writes a ScaledObject (keda.sh, cron scaler). KEDA takes the maximum over
 // its triggers, so spans do not overlap; start and end must differ, and numbers
-// of replicas are strings. Without maxReplicaCount it would stop at 100.
+// of replicas are strings. Without maxReplicaCount it would stop at 100. When no
+// trigger is on, it goes to minReplicaCount, which is the valley of the plan: so
+// the last span goes on for a week, in which the next plan can come.
 func (e export) keda() {
 	levels := e.levels()
 	least := e.p.Instances
 	for _, l := range levels {
 		least = min(least, l.To)
 	}
-	e.printf("---\napiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    name: %q%s\n", e.label+"-plan", e.label, e.comment())
+	const grace = 7 * 24 * time.Hour
+	e.printf("---\n")
+	e.until("its last number holds for a week more, and then minReplicaCount")
+	e.printf("apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    name: %q%s\n", e.label+"-plan", e.label, e.comment())
 	e.printf("  minReplicaCount: %d\n  maxReplicaCount: %d\n  triggers:\n", least, e.most())
 	for i, l := range levels {
-		end := e.p.End
+		end := e.p.End.Add(grace)
 		if i+1 < len(levels) {
 			end = levels[i+1].At
 		}
@@ -136,7 +149,9 @@ func (e export) keda() {
 // hpaCron writes a CronHorizontalPodAutoscaler (kubernetes-cronhpa-controller),
 // whose schedules have seconds first.
 func (e export) hpaCron() {
-	e.printf("---\n# the controller must run with TZ=UTC\napiVersion: autoscaling.alibabacloud.com/v1beta1\nkind: CronHorizontalPodAutoscaler\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: %q%s\n  jobs:\n", e.label+"-plan", e.label, e.comment())
+	e.printf("---\n# the controller must run with TZ=UTC; a job whose time has passed waits for a year\n")
+	e.until(lastHolds)
+	e.printf("apiVersion: autoscaling.alibabacloud.com/v1beta1\nkind: CronHorizontalPodAutoscaler\nmetadata:\n  name: %q\nspec:\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: %q%s\n  jobs:\n", e.label+"-plan", e.label, e.comment())
 	for i, l := range e.levels() {
 		e.printf("    - name: %q\n      schedule: %q\n      targetSize: %d\n      runOnce: true\n", fmt.Sprintf("step-%d", i), "0 "+cron(l.At), l.To)
 	}
@@ -146,7 +161,8 @@ func (e export) hpaCron() {
 // PutScheduledUpdateGroupAction). The maximum of the group stays as it is.
 func (e export) aws() {
 	group := shellWord(e.p.Service)
-	e.printf("# the group must allow %d instances; a group has 125 scheduled actions at most\n", e.most())
+	e.printf("# the group must allow %d instances; a group has 125 scheduled actions at most, and this plan has %d\n", e.most(), len(e.p.Steps))
+	e.until(lastHolds)
 	e.printf("aws autoscaling update-auto-scaling-group --auto-scaling-group-name %s --min-size %d --desired-capacity %d\n", group, e.p.Instances, e.p.Instances)
 	for i, s := range e.p.Steps {
 		e.printf("aws autoscaling put-scheduled-update-group-action --auto-scaling-group-name %s --scheduled-action-name %s-%d --start-time %s --min-size %d --desired-capacity %d\n",
@@ -157,6 +173,7 @@ func (e export) aws() {
 // nomad writes jobs of at(1) that scale a job of one group.
 func (e export) nomad() {
 	scale := func(n int) string { return fmt.Sprintf("nomad job scale %s %d", shellWord(e.p.Service), n) }
+	e.until(lastHolds)
 	e.printf("%s\n", scale(e.p.Instances))
 	for _, s := range e.p.Steps {
 		e.printf("echo %s | at -t %s\n", shellWord(scale(s.To)), s.At.UTC().Format("200601021504"))
@@ -169,7 +186,7 @@ func (e export) terraform() {
 		q := strings.NewReplacer("${", "$${", "%{", "%%{", `\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s)
 		return `"` + q + `"`
 	}
-	e.printf("# begins with %d instances of %s\n", e.p.Instances, quote(e.p.Service))
+	e.printf("# begins with %d instances of %s; ends at %s, and %s\n", e.p.Instances, quote(e.p.Service), e.p.End.UTC().Format(time.RFC3339), lastHolds)
 	for i, l := range e.p.Steps {
 		e.printf("resource \"aws_autoscaling_schedule\" \"plan_%s_%d\" {\n  scheduled_action_name  = \"%s-%d\"\n  autoscaling_group_name = %s\n  start_time             = \"%s\"\n  min_size               = %d\n  max_size               = -1\n  desired_capacity       = %d\n}\n",
 			strings.ReplaceAll(e.label, "-", "_"), i+1, e.label, i+1, quote(e.p.Service), l.At.UTC().Format(time.RFC3339), l.To, l.To)

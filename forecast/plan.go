@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrPlan is wrapped by every refusal of MakePlan and Replay.
+// ErrPlan is wrapped by every refusal of MakePlan and Export.
 var ErrPlan = errors.New("cannot plan")
 
 // PlanOptions say how instances follow the demand. The zero value of an optional

@@ -40,11 +40,20 @@ func (f *seriesInput) addFlags(cmd *cobra.Command) {
 	f.sinceGiven = func() bool { return flags.Changed("since") }
 }
 
-// read returns the series of the files, of standard input or of a server.
-func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]forecast.Series, []forecast.Warning, []doc.Input, error) {
+// location is the zone of times that name none.
+func (f *seriesInput) location() (*time.Location, error) {
 	zone, err := time.LoadLocation(f.zone)
 	if err != nil {
-		return nil, nil, nil, cli.Usagef("--zone %q is not a zone", f.zone).WithHint("--zone Asia/Shanghai")
+		return nil, cli.Usagef("--zone %q is not a zone", f.zone).WithHint("--zone Asia/Shanghai")
+	}
+	return zone, nil
+}
+
+// read returns the series of the files, of standard input or of a server.
+func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]forecast.Series, []forecast.Warning, []doc.Input, error) {
+	zone, err := f.location()
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	switch {
 	case f.step < 0:

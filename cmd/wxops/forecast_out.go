@@ -178,8 +178,9 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 		t.Row(f.Series.Name, len(f.Mean), short(sum), short(slices.Max(f.Mean)), peak, short(slices.Min(b.Low)), short(slices.Max(b.High)),
 			fmt.Sprintf("%.2f", f.Backtest.MASE), fmt.Sprintf("%d of %d", chosen, len(f.Models)))
 	}
-	t.Note("PEAK Q95: the highest day peak, not passed in 95 %% of cases. LOW, HIGH: widest ends of the %.0f %% interval.", level*100)
-	t.Note("MASE: error in backtests relative to the seasonal naive forecast. In the unit of the series.")
+	t.Note("PEAK Q95: the highest day peak, not passed in 95 %% of cases.")
+	t.Note("LOW, HIGH: widest ends of the %s interval, in the unit of the series.", percent(level))
+	t.Note("MASE: error in backtests relative to the seasonal naive forecast.")
 	return t.Write(s.Out)
 }
 

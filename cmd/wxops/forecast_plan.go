@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -69,125 +67,6 @@ type replayOutcome struct {
 	Under   float64 `json:"under_provisioned_ratio" doc:"share of hours with demand above capacity"`
 }
 
-// planFlags shape a plan.
-type planFlags struct {
-	curve       string
-	perInstance float64
-	band        string
-	freeze      []string
-	options     forecast.PlanOptions
-}
-
-func (f *planFlags) addFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.curve, "capacity", "", "`FILE` of a stress test (curve) or a fit (capacity) of one instance")
-	flags.Float64Var(&f.perInstance, "capacity-per-instance", 0, "capacity of one instance, per second")
-	flags.Float64Var(&f.options.Target, "target", 0.55, "everyday load of an instance over its capacity, 0..1")
-	flags.StringVar(&f.band, "band", "", "`LOW,HIGH` utilization between which no step is made (default target ± 0.05)")
-	cli.Duration(flags, &f.options.Lead, "lead", "", 10*time.Minute, "a step up comes so early, and at least a step or an hour")
-	cli.Duration(flags, &f.options.Hold, "hold", "", 2*time.Hour, "a step down waits for so long a valley")
-	cli.Duration(flags, &f.options.Window, "every", "", 2*time.Hour, "least time between steps")
-	flags.IntVar(&f.options.Batch, "batch", 1, "instances come in multiples of it")
-	flags.IntVar(&f.options.MostChange, "max-change", 0, "most instances of one step (0: any)")
-	flags.IntVar(&f.options.Least, "min", 1, "least instances")
-	flags.IntVar(&f.options.Most, "max", 0, "most instances (0: any)")
-	flags.StringArrayVar(&f.freeze, "freeze", nil, "no steps in `FROM/TO`, RFC 3339; repeatable")
-	flags.BoolVar(&f.options.ScaleOutOnly, "scale-out-only", false, "never fewer instances")
-	flags.BoolVar(&f.options.Quantile, "upper", false, "plan for the upper end of the first interval")
-}
-
-// complete reads what the flags name and checks them.
-func (f *planFlags) complete(s *cli.IO) (forecast.PlanOptions, []doc.Input, error) {
-	o := f.options
-	var inputs []doc.Input
-	switch {
-	case f.curve != "" && f.perInstance != 0:
-		return o, nil, cli.Usagef("either --capacity or --capacity-per-instance")
-	case f.curve != "":
-		v, in, err := capacityOf(s, f.curve)
-		if err != nil {
-			return o, nil, err
-		}
-		o.PerInstance = v
-		inputs = append(inputs, in)
-	case f.perInstance == 0:
-		return o, nil, cli.Usagef("no capacity of an instance, or 0").WithHint("--capacity-per-instance 480, or --capacity curve.json")
-	default:
-		o.PerInstance = f.perInstance
-	}
-	if !(o.PerInstance > 0) || math.IsInf(o.PerInstance, 0) {
-		return o, nil, cli.Usagef("--capacity-per-instance %g is not a positive number", o.PerInstance).WithHint("--capacity-per-instance 480")
-	}
-	if err := checkTarget(o.Target); err != nil {
-		return o, nil, err
-	}
-	for _, span := range []struct {
-		flag string
-		d    time.Duration
-	}{{"lead", o.Lead}, {"hold", o.Hold}, {"every", o.Window}} {
-		if span.d < 0 {
-			return o, nil, cli.Usagef("--%s %s is negative", span.flag, span.d).WithHint("--%s 2h", span.flag)
-		}
-	}
-	for _, number := range []struct {
-		flag     string
-		n, least int
-	}{{"batch", o.Batch, 1}, {"min", o.Least, 0}, {"max", o.Most, 0}, {"max-change", o.MostChange, 0}} {
-		if number.n < number.least {
-			return o, nil, cli.Usagef("--%s %d is less than %d", number.flag, number.n, number.least).WithHint("--%s 2", number.flag)
-		}
-	}
-	if o.Most > 0 && o.Most < o.Least {
-		return o, nil, cli.Usagef("--min %d is more than --max %d", o.Least, o.Most).WithHint("--max %d, or no --max", 2*o.Least)
-	}
-	if o.Most > 0 && o.Most/o.Batch*o.Batch < max(o.Least, 1) {
-		batches := (max(o.Least, 1) + o.Batch - 1) / o.Batch
-		return o, nil, cli.Usagef("no multiple of --batch %d lies between --min %d and --max %d", o.Batch, o.Least, o.Most).WithHint("--max %d", batches*o.Batch)
-	}
-	if o.MostChange > 0 && o.MostChange < o.Batch {
-		return o, nil, cli.Usagef("--max-change %d is less than one --batch %d", o.MostChange, o.Batch).WithHint("--max-change %d", o.Batch)
-	}
-	if f.band != "" {
-		low, high, _ := strings.Cut(f.band, ",")
-		var err, err2 error
-		o.Low, err = strconv.ParseFloat(strings.TrimSpace(low), 64)
-		o.High, err2 = strconv.ParseFloat(strings.TrimSpace(high), 64)
-		if err != nil || err2 != nil {
-			return o, nil, cli.Usagef("--band %q is not two ratios", f.band).WithHint("--band 0.50,0.60")
-		}
-		if !(o.Low > 0 && o.Low <= o.Target && o.Target <= o.High && o.High <= 1) {
-			return o, nil, cli.Usagef("--band %s does not hold the target %g inside (0, 1]", f.band, o.Target).WithHint("--band %.2f,%.2f", max(o.Target-0.05, 0.01), min(o.Target+0.05, 1))
-		}
-	}
-	for _, text := range f.freeze {
-		from, to, _ := strings.Cut(text, "/")
-		a, err := time.Parse(time.RFC3339, from)
-		b, err2 := time.Parse(time.RFC3339, to)
-		if err != nil || err2 != nil || !b.After(a) {
-			return o, nil, cli.Usagef("--freeze %q is not FROM/TO", text).WithHint("--freeze 2026-11-11T00:00:00Z/2026-11-12T00:00:00Z")
-		}
-		o.Freezes = append(o.Freezes, forecast.Freeze{From: a, To: b})
-	}
-	return o, inputs, nil
-}
-
-// capacityOf is the lower end of a capacity: of a curve, or of a fit.
-func capacityOf(s *cli.IO, path string) (float64, doc.Input, error) {
-	var fit capacityData
-	if in, err := readDocument(s, path, kindCapacity, &fit); err == nil {
-		if fit.Capacity == nil || !(fit.Capacity.Low > 0) {
-			return 0, in, cli.Usagef("%q has no capacity above zero", path).WithHint("wxops capacity fit")
-		}
-		return fit.Capacity.Low, in, nil
-	}
-	curve, in, err := readCurve(s, path)
-	if err != nil {
-		return 0, in, err
-	}
-	v, err := safeCapacity(path, curve)
-	return v, in, err
-}
-
 func newForecastPlan(s *cli.IO) *cobra.Command {
 	var in seriesInput
 	var model modelFlags
@@ -212,8 +91,15 @@ step that takes it back. --to writes it for the system that carries it out.`,
 				if err := cli.OneOf("--to", to, forecast.Exports); err != nil {
 					return err
 				}
+				if cmd.Flags().Changed("output") {
+					return cli.Usagef("either --to %s or -o %s: both say how the plan is written", to, out.Format).WithHint("leave -o out")
+				}
 			}
-			o, inputs, err := plan.complete(s)
+			zone, err := in.location()
+			if err != nil {
+				return err
+			}
+			o, inputs, err := plan.complete(s, zone)
 			if err != nil {
 				return err
 			}
@@ -231,7 +117,7 @@ step that takes it back. --to writes it for the system that carries it out.`,
 			if err != nil {
 				return err
 			}
-			more = append(more, notes...)
+			more = append(append(more, notes...), idleFreezes(o.Freezes, plans)...)
 			printWarnings(s, more)
 			warnings = append(warnings, more...)
 			if to != "" {
@@ -288,6 +174,9 @@ func printPlans(s *cli.IO, out *cli.Output, plans []forecast.ServicePlan, o fore
 			data.Steps = append(data.Steps, planStep{st.Service, st.At, st.From, st.To, st.Reason, st.Utilization, planInverse{st.To, st.From}})
 		}
 	}
+	if out.Format == "csv" {
+		return forecast.Export(s.Out, "csv", plans)
+	}
 	document, err := doc.Marshal(kindPlan, toolVersion(), time.Time{}, inputs, warningTexts(warnings), data)
 	if err != nil {
 		return err
@@ -305,9 +194,21 @@ func printPlans(s *cli.IO, out *cli.Output, plans []forecast.ServicePlan, o fore
 		for _, p := range plans {
 			t.Note("%s begins with %d instances of %s per second each at %s; last week's peak was %s per second.", p.Service, p.Instances, short(p.PerInstance), p.Start.Format(chartTime), short(p.LastWeekPeak))
 		}
+		t.Note("%s", costNote(plans))
 		t.Note("PEAK USE: expected demand / planned capacity at the highest until the next step. Times are UTC.")
 		return t
 	})
+}
+
+// costNote sums up what plans cost beside the practice that they replace.
+func costNote(plans []forecast.ServicePlan) string {
+	sum, habit, steps := 0.0, 0.0, 0
+	for _, p := range plans {
+		sum += p.ReplicaHours(p.Start, p.End)
+		habit += float64(p.LastWeekHabit()) * p.End.Sub(p.Start).Hours()
+		steps += len(p.Steps)
+	}
+	return fmt.Sprintf("In all %d steps and %.0f replica-hours, %.0f %% of last week's peak + 66 %% held all the time.", steps, sum, 100*sum/habit)
 }
 
 // planFigure draws demand against planned capacity.
@@ -383,25 +284,32 @@ plus 66 % held all week.`,
 			if err != nil {
 				return err
 			}
-			return out.Print(s.Out, document, func() *cli.Table {
-				t := cli.NewTable("POLICY", ">REPLICA-HOURS", ">OF LAST WEEK +66 %", ">UNDER-PROVISIONED")
-				row := func(name string, o forecast.Outcome) {
-					share := "-"
-					if scored.LastWeek.ReplicaHours > 0 {
-						share = fmt.Sprintf("%.1f %%", 100*o.ReplicaHours/scored.LastWeek.ReplicaHours)
-					}
-					t.Row(name, fmt.Sprintf("%.1f", o.ReplicaHours), share, fmt.Sprintf("%.2f %% of hours", 100*o.UnderProvision))
-				}
-				row("plan", scored.Plan)
-				row("reactive at 60 %", scored.Reactive)
-				row("last week + 66 %", scored.LastWeek)
-				return t.Note("%.0f service-hours scored", scored.Plan.Hours)
-			})
+			return out.Print(s.Out, document, func() *cli.Table { return replayTable(scored, out.Format == "csv") })
 		},
 	}
 	in.addFlags(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
 	return cmd
+}
+
+// replayTable compares the policies, with units for people and bare numbers for CSV.
+func replayTable(scored forecast.Scored, bare bool) *cli.Table {
+	t := cli.NewTable("POLICY", ">REPLICA-HOURS", ">OF LAST WEEK +66 %", ">UNDER-PROVISIONED")
+	if bare {
+		t = cli.NewTable("policy", "replica_hours", "of_last_week_ratio", "under_provisioned_ratio")
+	}
+	for _, row := range []struct {
+		name string
+		o    forecast.Outcome
+	}{{"plan", scored.Plan}, {"reactive at 60 %", scored.Reactive}, {"last week + 66 %", scored.LastWeek}} {
+		share := row.o.ReplicaHours / scored.LastWeek.ReplicaHours // of at least one instance
+		if bare {
+			t.Row(row.name, row.o.ReplicaHours, share, row.o.UnderProvision)
+			continue
+		}
+		t.Row(row.name, fmt.Sprintf("%.1f", row.o.ReplicaHours), fmt.Sprintf("%.1f %%", 100*share), fmt.Sprintf("%.2f %% of hours", 100*row.o.UnderProvision))
+	}
+	return t.Note("%.0f service-hours scored", scored.Plan.Hours)
 }
 
 // plansOf turns a document back into plans.

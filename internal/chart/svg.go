@@ -259,9 +259,9 @@ func (c *canvas) legend(f Figure) {
 	if len(f.Series)+len(f.Bands) < 2 {
 		return
 	}
-	for _, b := range f.Bands {
-		if b.Name != "" {
-			add(b.Name, `<path class="band" d="M%s 27H%[2]sv9H%[1]sZ"/>`)
+	for i, b := range f.Bands {
+		if b.Name != "" { // a band lies on those before it, which makes it as much darker
+			add(b.Name, strings.Repeat(`<path class="band" d="M%[1]s 27H%[2]sv9H%[1]sZ"/>`, i+1))
 		}
 	}
 	for _, s := range f.Series {
