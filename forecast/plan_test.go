@@ -291,108 +291,129 @@ func TestReplayAgreesWithBruteForce(t *testing.T) {
 	}
 }
 
+// A climb is a small planning problem that can be solved by trying everything:
+// a few steps of demand, an instance carries 10, changes come whole hours apart.
+type climb struct {
+	f      *Forecast
+	demand []float64
+	o      PlanOptions
+	top    int // instances for the highest demand
+}
+
+func randomClimb(rng *rand.Rand) climb {
+	c := climb{demand: make([]float64, 3+rng.IntN(4))}
+	for h := range c.demand {
+		c.demand[h] = float64(1 + rng.IntN(40))
+	}
+	c.f = given(c.demand)
+	c.o = PlanOptions{PerInstance: 10, Target: 1, Low: 0.8, High: 1, Lead: time.Hour, Hold: time.Duration(1+rng.IntN(2)) * time.Hour, Window: time.Duration(1+rng.IntN(2)) * time.Hour}
+	if rng.IntN(3) == 0 {
+		c.o.Freezes = []Freeze{{c.f.At(2), c.f.At(2 + rng.IntN(3))}}
+	}
+	if rng.IntN(3) == 0 {
+		c.o.MostChange = 1 + rng.IntN(2)
+	}
+	c.o.ScaleOutOnly = rng.IntN(4) == 0
+	for h := range c.demand {
+		c.top = max(c.top, c.need(h))
+	}
+	return c
+}
+
+func (c climb) need(h int) int { return int(math.Ceil(c.demand[h]/10 - 1e-9)) }
+
+// cost of a path of instances by step of demand; false where a rule is broken.
+func (c climb) cost(path []int) (float64, bool) {
+	change := changeCost * float64(c.top)
+	sum, last, cut := 0.0, -99, false
+	for h, have := range path {
+		sum += float64(have) + missingCost*(float64(c.top)+change)*float64(max(c.need(h)-have, 0))
+		if h == 0 || have == path[h-1] {
+			continue
+		}
+		rest := int(c.o.Window / time.Hour)
+		if last >= 0 && path[last] < path[last-1] {
+			rest++ // a step up comes an hour early
+		}
+		if h-last < rest && !cut || !c.allowed(h, path[h-1], have) {
+			return 0, false
+		}
+		last, cut = h, c.o.MostChange > 0 && have-path[h-1] == c.o.MostChange
+		sum += change + float64(max(have-path[h-1], 0))
+	}
+	return sum, true
+}
+
+// allowed reports whether the instances may change for step h, apart from when
+// they changed before.
+func (c climb) allowed(h, from, to int) bool {
+	at, most := c.f.At(h+1), c.o.MostChange
+	if most > 0 && (to-from > most || from-to > most) {
+		return false
+	}
+	if to > from {
+		at = at.Add(-time.Hour)
+		return at.After(c.f.At(1)) && !frozen(c.o.Freezes, at)
+	}
+	ahead := c.demand[h:min(len(c.demand), h+int(c.o.Window/time.Hour)+1)]
+	if c.o.ScaleOutOnly || int(slices.Max(ahead)/8) >= from {
+		return false
+	}
+	for j := max(0, h-int(c.o.Hold/time.Hour)); j <= h; j++ {
+		if c.need(j) > to {
+			return false
+		}
+	}
+	return !frozen(c.o.Freezes, at)
+}
+
+// cheapest tries every path.
+func (c climb) cheapest() float64 {
+	best, path := math.Inf(1), make([]int, len(c.demand))
+	for k := range int(math.Pow(float64(c.top), float64(len(path)))) {
+		for h := range path {
+			path[h] = 1 + k%c.top
+			k /= c.top
+		}
+		if cost, ok := c.cost(path); ok {
+			best = min(best, cost)
+		}
+	}
+	return best
+}
+
+// path of a plan.
+func (c climb) path(p ServicePlan) []int {
+	path := make([]int, len(c.demand))
+	for h := range path {
+		path[h] = p.Instances
+		for _, s := range p.Steps {
+			due := s.At
+			if s.To > s.From {
+				due = due.Add(time.Hour)
+			}
+			if !due.After(c.f.At(h + 1)) {
+				path[h] = s.To
+			}
+		}
+	}
+	return path
+}
+
 // Every way to have instances over a few steps is tried, with each number of
 // instances at each step; none that obeys the rules may be cheaper than the plan,
 // and the plan must be one of them.
 func TestPlanIsTheCheapestOfAll(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
-		n := 3 + rng.IntN(4)
-		demand := make([]float64, n)
-		for h := range demand {
-			demand[h] = float64(1 + rng.IntN(40))
-		}
-		f := given(demand)
-		o := PlanOptions{PerInstance: 10, Target: 1, Low: 0.8, High: 1, Lead: time.Hour, Hold: time.Duration(1+rng.IntN(2)) * time.Hour, Window: time.Duration(1+rng.IntN(2)) * time.Hour}
-		if rng.IntN(3) == 0 {
-			o.Freezes = []Freeze{{f.At(2), f.At(2 + rng.IntN(3))}}
-		}
-		if rng.IntN(3) == 0 {
-			o.MostChange = 1 + rng.IntN(2)
-		}
-		if rng.IntN(4) == 0 {
-			o.ScaleOutOnly = true
-		}
-		p, err := MakePlan(f, o)
+		c := randomClimb(rng)
+		p, err := MakePlan(c.f, c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		need := func(h int) int { return int(math.Ceil(demand[h]/10 - 1e-9)) }
-		top := 0
-		for h := range n {
-			top = max(top, need(h))
-		}
-		// cost of a path of instances by step of demand; false where a rule is broken
-		cost := func(path []int) (float64, bool) {
-			change := changeCost * float64(top)
-			sum, last := 0.0, -99
-			cut := false
-			for h, have := range path {
-				sum += float64(have) + missingCost*(float64(top)+change)*float64(max(need(h)-have, 0))
-				if h == 0 || have == path[h-1] {
-					continue
-				}
-				before, at := path[h-1], f.At(h+1)
-				rest := int(o.Window / time.Hour)
-				if last >= 0 && path[last] < path[last-1] {
-					rest++ // a step up comes an hour early
-				}
-				if h-last < rest && !cut {
-					return 0, false
-				}
-				last, cut, sum = h, o.MostChange > 0 && have-before == o.MostChange, sum+change
-				if c := have - before; o.MostChange > 0 && (c > o.MostChange || -c > o.MostChange) {
-					return 0, false
-				}
-				if have > before {
-					if at = at.Add(-time.Hour); !at.After(p.Start) {
-						return 0, false
-					}
-					sum += float64(have - before)
-				} else {
-					low := 0.0
-					for j := h; j < min(n, h+int(o.Window/time.Hour)+1); j++ {
-						low = max(low, demand[j])
-					}
-					if o.ScaleOutOnly || int(low/8) >= before {
-						return 0, false
-					}
-					for j := max(0, h-int(o.Hold/time.Hour)); j <= h; j++ {
-						if need(j) > have {
-							return 0, false
-						}
-					}
-				}
-				if frozen(o.Freezes, at) {
-					return 0, false
-				}
-			}
-			return sum, true
-		}
-		best, path := math.Inf(1), make([]int, n)
-		for k := range int(math.Pow(float64(top), float64(n))) {
-			for h := range path {
-				path[h] = 1 + k%top
-				k /= top
-			}
-			if c, ok := cost(path); ok && c < best {
-				best = c
-			}
-		}
-		for h := range path {
-			path[h] = p.Instances
-			for _, s := range p.Steps {
-				due := s.At
-				if s.To > s.From {
-					due = due.Add(time.Hour)
-				}
-				if !due.After(f.At(h + 1)) {
-					path[h] = s.To
-				}
-			}
-		}
-		if got, ok := cost(path); !ok || got > best+1e-9 {
-			t.Fatalf("demand %v, %+v: the plan %v costs %v (allowed %v), the cheapest %v", demand, o, path, got, ok, best)
+		path, best := c.path(p), c.cheapest()
+		if cost, ok := c.cost(path); !ok || cost > best+1e-9 {
+			t.Fatalf("demand %v, %+v: the plan %v costs %v (allowed %v), the cheapest %v", c.demand, c.o, path, cost, ok, best)
 		}
 	}
 }
