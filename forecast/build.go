@@ -229,11 +229,11 @@ func (b *builder) fine() {
 // daily is the pool for a week of 7 days; with two years of history the same
 // weekday of the year before counts too.
 func (b *builder) daily() {
-	near := []int{1, 2, 3, 6, 7, 8, 14, 21, 28}
-	year := append([]int{364, 365, 371}, near...)
-	for _, rate := range []float64{0.05, 0.1, 0.2, 0.4, 1} {
+	near := []int{1, 2, 3}
+	far := []int{1, 2, 3, 6, 7, 8, 14, 21, 28, 364, 365, 371}
+	for _, rate := range []float64{0.05, 0.1, 1} {
 		tag := fmt.Sprintf("week-%g", rate)
-		b.ar(tag+"+ar", 7, rate, 1, near, []int{1, 2, 3}, year)
+		b.ar(tag+"+ar", 7, rate, 1, near, far)
 		b.smooth(tag+"+level", 7, rate, 0)
 		b.hold(tag+"+week", 7, rate, 7, 1)
 		b.hold(tag+"+fading", 7, rate, 14, 0.97)
