@@ -82,6 +82,7 @@ const (
 	probing      = 1.08             // the same while the estimate is refuted by what was held, or vague and from outside
 	leap         = 2                // highest growth per window
 	approach     = 0.6              // part of the way to the ceiling per second
+	fewWait      = 0.1              // of the response time: a window with shorter waits shows the service time
 	holdShare    = 0.93             // of the estimated capacity, for the hold
 	leastHold    = 0.75             // the same where few workers let misses grow slowly with the load
 	harmless     = 0.5              // of the error budget is spent during such a hold, by the model
@@ -176,14 +177,19 @@ func (c *Controller) learn(s Sample) {
 	c.windows = append(c.windows, w)
 	c.dropStalls()
 	w = c.windows[len(c.windows)-1]
-	if !w.stalled && w.steady && (c.phase == PhaseBaseline || w.wait < 0.05*s.Mean) {
-		c.hist.add(s.Buckets)
+	if !w.stalled && w.steady && (c.phase == PhaseBaseline || w.wait < fewWait*s.Mean) {
+		wait := w.wait
+		if w.inferred || math.IsNaN(wait) {
+			wait = 0 // not known
+		}
+		c.hist.add(s.Buckets, wait, s.Offered)
 	}
 	if !w.stalled && w.inferred {
 		c.looks.Add(s.Looks...)
 	}
 	before := c.post
-	c.post = fit(c.windows, c.looks, c.surges.spans, c.hist.service(), c.arrivals(s), c.bound, c.miss, c.post.best)
+	ca2, dealt := c.arrivals(s)
+	c.post = fit(c.windows, c.looks, c.surges.spans, c.hist.service(c.post.best), ca2, dealt, c.bound, c.miss, c.post.best)
 	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
 		// No model explains the windows; what was known before still holds.
 		c.post = before
@@ -198,7 +204,7 @@ func (c *Controller) learn(s Sample) {
 	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: c.limitedBy()}
 	b := c.post.best
 	c.est.Model = capacity.Model{Kind: "ggk", Parameters: map[string]float64{
-		"workers": b.k, "service_seconds": b.alone, "contention_seconds_per_worker": b.slope, "service_scv_ratio": b.cs2, "arrival_scv_ratio": b.ca2,
+		"workers": b.k, "service_seconds": b.alone, "contention_seconds_per_worker": b.slope, "service_scv_ratio": b.cs2, "arrival_scv_ratio": b.arrivalSCV(c.post.mean),
 		"degradation_ratio_per_request": c.post.degrade, "saturation_per_second": b.saturation(),
 	}}
 }
@@ -280,14 +286,13 @@ func (c *Controller) windowOf(s Sample) window {
 	return w
 }
 
-// arrivals returns the squared coefficient of variation of the arrivals.
-func (c *Controller) arrivals(s Sample) float64 {
-	switch {
-	case c.cfg.Balance == BalanceTurn && s.Total > 0:
-		return math.Min(1, math.Max(s.Share, c.est.PerSecond/s.Total))
-	default:
-		return c.gaps.scv()
+// arrivals returns the squared coefficient of variation of the arrivals, or the
+// rate of the stream that they are dealt out of in turn, per second.
+func (c *Controller) arrivals(s Sample) (ca2, dealt float64) {
+	if c.cfg.Balance == BalanceTurn && s.Total > 0 {
+		return 1, s.Total
 	}
+	return c.gaps.scv(), 0
 }
 
 // set changes the target.

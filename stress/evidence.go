@@ -2,18 +2,29 @@ package stress
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 // What the controller gathers beside windows: service times, the variability of
 // arrivals, and spans with enough work for all workers.
 
-// A histogram gathers the response times of windows in which almost nobody
-// waited: the distribution of the service time.
-type histogram struct{ buckets []Bucket }
+// A histogram gathers the response times of windows in which few requests
+// waited: the distribution of the service time, once the waits are taken off.
+type histogram struct {
+	buckets  []Bucket
+	requests float64
+	waited   float64 // seconds, sum over the requests
+	rate     float64 // sum over the requests of the offered load of their window
+}
 
-func (h *histogram) add(b []Bucket) {
+// add takes the buckets of a window with its mean wait in seconds and its
+// offered load per second.
+func (h *histogram) add(b []Bucket, wait, offered float64) {
 	for _, x := range b {
+		h.requests += x.Count
+		h.waited += x.Count * wait
+		h.rate += x.Count * offered
 		i := 0
 		for i < len(h.buckets) && h.buckets[i].Bound < x.Bound {
 			i++
@@ -28,12 +39,13 @@ func (h *histogram) add(b []Bucket) {
 	}
 }
 
-// service returns the distribution with mean 1. Within a bucket the requests
-// are spread evenly. Without a histogram it is exponential.
-func (h *histogram) service() []atom {
+// service returns the distribution of the service time with mean 1. Within a
+// bucket the requests are spread evenly. Without a histogram it is exponential.
+// prior is the best model so far; it says how long those waited who did.
+func (h *histogram) service(prior model) []atom {
 	const parts = 2
 	var out []atom
-	total, sum, low := 0.0, 0.0, 0.0
+	low := 0.0
 	for _, b := range h.buckets {
 		high := b.Bound
 		if math.IsInf(high, 1) {
@@ -43,27 +55,80 @@ func (h *histogram) service() []atom {
 			low = high * 0.87
 		}
 		for i := range parts {
-			v := low + (high-low)*(float64(i)+0.5)/parts
-			out = append(out, atom{v, b.Count / parts})
-			total += b.Count / parts
-			sum += v * b.Count / parts
+			out = append(out, atom{low + (high-low)*(float64(i)+0.5)/parts, b.Count / parts / h.requests})
 		}
 		low = high
 	}
-	if total == 0 {
+	if len(out) == 0 {
 		const n = 40
 		for i := range n {
-			v := -math.Log(1 - (float64(i)+0.5)/n)
-			out = append(out, atom{v, 1.0 / n})
-			total += 1.0 / n
-			sum += v / n
+			out = append(out, atom{-math.Log(1 - (float64(i)+0.5)/n), 1.0 / n})
 		}
+	} else if prior.k > 0 && h.waited > 0 {
+		out = withoutWaits(out, h.waited/h.requests, prior.meanWaitOfWaiting(h.rate/h.requests))
+	}
+	mean := 0.0
+	for _, a := range out {
+		mean += a.p * a.value
 	}
 	for i := range out {
-		out[i].p /= total
-		out[i].value *= total / sum
+		out[i].value /= mean
 	}
 	return out
+}
+
+// deconvolutions is how often withoutWaits improves the distribution: what is
+// left after these few steps is below the noise of some hundred requests, which
+// more of them would begin to fit.
+const deconvolutions = 8
+
+// withoutWaits returns the distribution of the service time behind response
+// times, in ascending order, of which some hold a wait: wait seconds on average
+// of all, exponential with mean long among those who waited. A response that is
+// the sum of both is more even than the service alone, so that its tail, scaled
+// to the mean of the service, is too light. Expectation maximization:
+// Richardson, Journal of the Optical Society of America 62, 1972.
+func withoutWaits(response []atom, wait, long float64) []atom {
+	long = math.Max(long, wait)
+	waiting := wait / long
+	n := len(response)
+	// The chance that a service of atom i ends as a response of atom j, whose
+	// span ends half way to the next atom.
+	kernel := make([]float64, n*n)
+	for i := range n {
+		before := 0.0
+		for j := i; j < n; j++ {
+			below := 1.0
+			if j+1 < n {
+				below = 1 - math.Exp(((response[i].value - (response[j].value+response[j+1].value)/2) / long))
+			}
+			kernel[i*n+j] = waiting * (below - before)
+			before = below
+		}
+		kernel[i*n+i] += 1 - waiting
+	}
+	service := slices.Clone(response)
+	ratio := make([]float64, n)
+	for range deconvolutions {
+		for j := range n {
+			sum := 0.0
+			for i := range j + 1 {
+				sum += service[i].p * kernel[i*n+j]
+			}
+			ratio[j] = 0
+			if sum > 0 {
+				ratio[j] = response[j].p / sum
+			}
+		}
+		for i := range n {
+			sum := 0.0
+			for j := i; j < n; j++ {
+				sum += kernel[i*n+j] * ratio[j]
+			}
+			service[i].p *= sum
+		}
+	}
+	return service
 }
 
 // dispersion estimates the variability of the arrivals from the counts of the

@@ -187,9 +187,9 @@ var normals = func() []atom {
 }()
 
 // fit weighs the models by the windows and by the spans under backlog. service is the distribution of the
-// service time with mean 1, ca2 the variability of the arrivals, prior the best
-// model before this window.
-func fit(ws []window, seen Looks, spans []surge, service []atom, ca2 float64, bound, miss float64, prior model) posterior {
+// service time with mean 1, ca2 the variability of the arrivals and dealt the stream
+// that they are dealt out of in turn (see model), prior the best model before this window.
+func fit(ws []window, seen Looks, spans []surge, service []atom, ca2, dealt, bound, miss float64, prior model) posterior {
 	cs2, shorter := variance(service), overlap(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
 	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], outside: ws[len(ws)-1].inferred}
@@ -231,7 +231,7 @@ func fit(ws []window, seen Looks, spans []surge, service []atom, ca2 float64, bo
 					z.p = 1
 				}
 				f := math.Exp(z.value * math.Min(0.5, sd))
-				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, overlap: shorter, service: service}
+				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, dealt: dealt, overlap: shorter, service: service}
 				l, degraded := spanLikelihood(spans, m)
 				l += o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m)
 				out.models = append(out.models, weighted{model: m, log: l, ceiling: o.ceiling, degraded: degraded})
@@ -385,12 +385,13 @@ func waitLikelihood(ws []window, m model) float64 {
 			noise = m.alone*m.alone*((m.cs2+0.02)/w.n+0.004*0.004) + balancerNoise*balancerNoise
 			floor += 3 * math.Sqrt(noise)
 		}
-		variance := w.offered*m.ca2 + sat*m.cs2 // of the backlog per second
+		ca2 := m.arrivalSCV(w.offered)
+		variance := w.offered*ca2 + sat*m.cs2 // of the backlog per second
 		slack := math.Max(sat-w.offered, 0.002*sat)
 		age := w.seconds * slack * slack / variance // in relaxation times
 		rho := math.Min(m.busy(w.offered)/m.k, 0.998)
-		c := m.waitProbability(rho)
-		steady := c * (m.ca2 + m.cs2) / 2 / slack
+		c := m.waitProbability(rho, ca2)
+		steady := c * (ca2 + m.cs2) / 2 / slack
 		share := 1 - math.Exp(-1.06*math.Sqrt(age))
 		mean := share*steady + (1-share)*w.before
 		if over := w.offered - sat; over > 0 {
@@ -436,6 +437,29 @@ func (m model) aged(u surge) float64 {
 	return oldAge * math.Max(0, 1-u.rate/m.saturation()) * m.cs2 * m.k / u.done
 }
 
+// mayHaveEmptied is the chance of an empty queue within a span above which the
+// span says nothing about the saturation.
+const mayHaveEmptied = 0.2
+
+// emptied returns the chance that the queue ran empty within a span that begins
+// and ends with a backlog. Between its ends the backlog is a Brownian bridge,
+// whose lowest point is known: Karlin and Taylor, A First Course in Stochastic
+// Processes, 1975, chapter 7.
+func (m model) emptied(u surge) float64 {
+	return math.Exp(-2 * u.backlog * u.after / (m.saturation() * u.seconds * (m.arrivalSCV(u.rate) + m.cs2)))
+}
+
+// due returns how many requests all workers complete in a span, of which each
+// waiting one slows the others down by d, and the variance of that number.
+func (m model) due(u surge, d float64) (n, variance float64) {
+	if u.service > 0 {
+		n = m.k * u.seconds / u.service
+		return n, m.k*(1+m.cs2) + 0.04*0.04*n*n
+	}
+	n = m.saturation() * u.seconds / (1 + d*(u.backlog+u.after)/2)
+	return n, n*m.cs2 + 1
+}
+
 // spanLikelihood is the logarithm of the chance of what was done in the spans
 // in which all workers were busy: the plainest evidence of the saturation there
 // is. degraded is the part of it that a slow-down under backlog has.
@@ -450,17 +474,10 @@ func spanLikelihood(spans []surge, m model) (log, degraded float64) {
 				off := u.service/(m.saturated()*(1+d*b+m.aged(u))) - 1
 				l -= math.Min(12, off*off*u.done/(m.cs2+0.02)/2)
 			}
-			// With less backlog at both ends a lull may have emptied the queue:
-			// a quarter of the standard deviation of what comes and goes.
-			if full := 0.25 * math.Sqrt(sat*u.seconds*(m.ca2+m.cs2)); u.backlog < full || u.after < full {
+			if m.emptied(u) > mayHaveEmptied {
 				continue
 			}
-			due := sat * u.seconds / (1 + d*(u.backlog+u.after)/2)
-			variance := due*m.cs2 + 1
-			if u.service > 0 {
-				due = m.k * u.seconds / u.service
-				variance = m.k*(1+m.cs2) + 0.04*0.04*due*due
-			}
+			due, variance := m.due(u, d)
 			l -= (u.done-due)*(u.done-due)/2/variance + math.Log(variance)/2
 		}
 		return l

@@ -15,13 +15,23 @@ type model struct {
 	alone   float64 // mean service time with no other worker busy, seconds
 	slope   float64 // seconds per busy worker
 	cs2     float64 // squared coefficient of variation of the service time
-	ca2     float64 // the same of the arrivals
+	ca2     float64 // the same of arrivals that are not dealt out in turn
+	dealt   float64 // requests per second of the stream that is dealt out in turn; 0: there is none
 	overlap float64 // mean of the shorter of two service times over their mean
 	service []atom  // distribution of the service time, mean 1
 }
 
 // An atom is one value of a discrete distribution and its probability.
 type atom struct{ value, p float64 }
+
+// arrivalSCV returns the squared coefficient of variation of the times between
+// arrivals: of a Poisson stream that is dealt out in turn the share of it.
+func (m model) arrivalSCV(offered float64) float64 {
+	if m.dealt > 0 {
+		return math.Min(1, offered/m.dealt)
+	}
+	return m.ca2
+}
 
 // saturated returns the mean service time while all workers are busy, seconds.
 func (m model) saturated() float64 { return m.alone + m.slope*m.k }
@@ -40,24 +50,24 @@ func (m model) busy(offered float64) float64 {
 }
 
 // waitProbability is the chance that a request waits, with rho of the workers
-// busy. Erlang's C is exact for Poisson arrivals and exponential service. More
+// busy and arrivals of the variability ca2. Erlang's C is exact for Poisson arrivals and exponential service. More
 // even or burstier arrivals are, after Hayward, those of a smaller or larger
 // system: workers and load over the peakedness of the arrivals, the variance of
 // the number of busy workers over its mean if there were no end of them. Service
 // times that are not exponential are corrected after Whitt.
-func (m model) waitProbability(rho float64) float64 {
+func (m model) waitProbability(rho, ca2 float64) float64 {
 	if rho >= 1 {
 		return 1
 	}
-	k := math.Max(1, m.k/m.peakedness())
+	k := math.Max(1, m.k/m.peakedness(ca2))
 	return math.Min(1, erlangC(k, rho*k)*evenness(rho, k, m.cs2))
 }
 
 // peakedness is the variance over the mean of the number of busy workers if
 // there were infinitely many, for arrivals whose bursts are short against a
 // service: Eckberg, Proc. 10th International Teletraffic Congress, 1983.
-func (m model) peakedness() float64 {
-	return math.Max(0.1, 1+(m.ca2-1)*m.overlap)
+func (m model) peakedness(ca2 float64) float64 {
+	return math.Max(0.1, 1+(ca2-1)*m.overlap)
 }
 
 // overlap is the mean of the shorter of two service times over their mean: 1/2
@@ -94,7 +104,13 @@ func (m model) meanWait(offered float64) float64 {
 	if slack <= 0 || rho >= 1 {
 		return math.Inf(1)
 	}
-	return m.waitProbability(rho) * (m.ca2 + m.cs2) / 2 / slack
+	return m.waitProbability(rho, m.arrivalSCV(offered)) * m.meanWaitOfWaiting(offered)
+}
+
+// meanWaitOfWaiting returns the mean seconds in the queue of the requests that
+// wait at all, at an offered load below saturation.
+func (m model) meanWaitOfWaiting(offered float64) float64 {
+	return (m.arrivalSCV(offered) + m.cs2) / 2 / (m.saturation() - offered)
 }
 
 // wait is meanWait, but at most the half of a second at saturation; 0 without
@@ -114,9 +130,9 @@ func (m model) missRatio(offered, bound float64) float64 {
 	if slack <= 0 {
 		return 1
 	}
-	b := m.busy(offered)
-	c := m.waitProbability(b / m.k)
-	tail := slack * 2 / (m.ca2 + m.cs2)
+	b, ca2 := m.busy(offered), m.arrivalSCV(offered)
+	c := m.waitProbability(b/m.k, ca2)
+	tail := slack * 2 / (ca2 + m.cs2)
 	free, full := m.alone+m.slope*b, m.saturated()
 	miss := 0.0
 	for _, a := range m.service {

@@ -302,15 +302,7 @@ func (p *plant) sample(end, window time.Duration) Sample {
 	s.CPU, s.CPULimit = cpuCores*math.Max(0, share), cpuCores
 	if t.done > 0 {
 		s.Mean, s.QueueWait, s.SlowRatio = t.response/t.done, t.wait/t.done, t.slow/t.done
-		for i, n := range t.buckets {
-			if n > 0 {
-				b := math.Inf(1)
-				if i < len(simBounds) {
-					b = simBounds[i]
-				}
-				s.Buckets = append(s.Buckets, Bucket{b, n})
-			}
-		}
+		s.Buckets = bucketsOf(t.buckets)
 		s.P50, s.P99 = bucketQuantile(s.Buckets, 0.5), bucketQuantile(s.Buckets, 0.99)
 	}
 	if p.poor && t.arrived > 0 {
@@ -339,6 +331,21 @@ func (p *plant) counted(t tally) float64 {
 	rest := math.Max(0, p.elsewhere)
 	p.elsewhere = 0
 	return t.arrived + math.Max(0, rest+math.Sqrt(rest)*p.rng.NormFloat64())
+}
+
+// bucketsOf returns a simulated histogram as a sample has it.
+func bucketsOf(counts []float64) []Bucket {
+	var out []Bucket
+	for i, n := range counts {
+		if n > 0 {
+			b := math.Inf(1)
+			if i < len(simBounds) {
+				b = simBounds[i]
+			}
+			out = append(out, Bucket{b, n})
+		}
+	}
+	return out
 }
 
 // bucketQuantile is the upper bound of the bucket that holds the quantile.

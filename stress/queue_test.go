@@ -63,9 +63,9 @@ func TestModelCapacityMeetsBruteForce(t *testing.T) {
 		bound float64
 		want  float64
 	}{
-		{"A", model{k: 8, alone: 0.010, cs2: 1, ca2: 1, service: exponential.service()}, 0.1, 748},
-		{"bursty", model{k: 8, alone: 0.010, cs2: 1, ca2: 4, service: exponential.service()}, 0.1, 686},
-		{"E", model{k: 16, alone: 0.008, slope: 0.00015, cs2: 1, ca2: 1, service: exponential.service()}, 0.08, 1470},
+		{"A", model{k: 8, alone: 0.010, cs2: 1, ca2: 1, service: exponential.service(model{})}, 0.1, 748},
+		{"bursty", model{k: 8, alone: 0.010, cs2: 1, ca2: 4, service: exponential.service(model{})}, 0.1, 686},
+		{"E", model{k: 16, alone: 0.008, slope: 0.00015, cs2: 1, ca2: 1, service: exponential.service(model{})}, 0.08, 1470},
 	} {
 		if got := x.m.capacity(x.bound, 0.01); math.Abs(got/x.want-1) > 0.015 {
 			t.Errorf("%s: capacity %.0f/s, brute force %.0f/s", x.name, got, x.want)
