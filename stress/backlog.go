@@ -15,12 +15,13 @@ import (
 const (
 	backOff     = 0.4                     // of the rate stays when the backlog is far over its limit
 	tolerance   = 1.35                    // times the limit is as much backlog as is watched
-	watched     = 0.6                     // of the limit is kept up while a backlog is watched
+	watched     = 0.6                     // of the limit is kept up while a backlog is watched that came by itself
 	eased       = 0.8                     // of the rate stays when a backlog shows while the estimate is vague
 	easing      = 500 * time.Millisecond  // between two such steps: what came before has drained
 	watchTime   = 2400 * time.Millisecond // at most, of a backlog that came by itself
 	watchRate   = 0.97                    // of the estimated capacity at most, while a backlog drains that came by itself
 	probeTime   = 8 * time.Second         // at most; it ends with the answer
+	probed      = 0.75                    // of the limit is sought at most: what is learnt grows with its square
 	probeRate   = 1.01                    // of the estimated capacity at most, while a backlog is sought
 	probeAfter  = 11 * time.Second        // since the start of the test
 	probeNear   = 2 * time.Second         // near the estimate, without a backlog, before one is sought
@@ -137,8 +138,8 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 	return c.act(s, why), true
 }
 
-// wanted returns the backlog that a probe would keep up: at most six tenths of
-// the limit, and so little that a request behind it meets the objective with
+// wanted returns the backlog that a probe would keep up: at most three quarters
+// of the limit, and so little that a request behind it meets the objective with
 // its service time in 99 of 100 cases. It is 0 if that backlog would not show a
 // slow-down of half a per cent per waiting request.
 func (c *Controller) wanted() float64 {
@@ -154,7 +155,7 @@ func (c *Controller) wanted() float64 {
 	if c.cfg.MaxRate > 0 && c.cfg.MaxRate < sat {
 		return 0 // out of reach
 	}
-	backlog := math.Min(watched*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
+	backlog := math.Min(probed*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
 	seen := 0.7 * slowDowns[0] * backlog // relative, on average over the probe
 	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*probeTime.Seconds()/math.Max(0.1, m.cs2)) < discernible {
 		return 0
