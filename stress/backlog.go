@@ -152,6 +152,9 @@ func (c *Controller) wanted() float64 {
 		sum += a.p
 	}
 	sat := m.saturation()
+	if m.limited() {
+		return 0 // what would wait goes to the peers
+	}
 	if c.cfg.MaxRate > 0 && c.cfg.MaxRate < sat {
 		return 0 // out of reach
 	}

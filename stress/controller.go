@@ -188,8 +188,9 @@ func (c *Controller) learn(s Sample) {
 		c.looks.Add(s.Looks...)
 	}
 	before := c.post
-	ca2, dealt := c.arrivals(s)
-	c.post = fit(c.windows, c.looks, c.surges.spans, c.hist.service(c.post.best), ca2, dealt, c.bound, c.miss, c.post.best)
+	given := model{slots: s.Slots}
+	given.ca2, given.dealt = c.arrivals(s)
+	c.post = fit(c.windows, c.looks, c.surges.spans, c.hist.service(c.post.best), given, c.bound, c.miss, c.post.best)
 	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
 		// No model explains the windows; what was known before still holds.
 		c.post = before
@@ -251,7 +252,7 @@ func (c *Controller) dropStalls() {
 
 // windowOf reads a sample for the fit.
 func (c *Controller) windowOf(s Sample) window {
-	w := window{seconds: s.Window.Seconds(), offered: s.Offered, throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: s.Mean}
+	w := window{seconds: s.Window.Seconds(), offered: s.meant(), throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: s.Mean}
 	w.n = math.Max(1, w.throughput*w.seconds)
 	if s.CPULimit > 0 {
 		w.cpu = s.CPU / s.CPULimit
@@ -331,7 +332,7 @@ func (c *Controller) decide(s Sample) Decision {
 	// that is served well, is refuted: the rate grows with care until it is not.
 	c.refuted = safe && (ceiling < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
 	// What was asked for counts: what arrives differs from it by chance.
-	if c.asked >= 0.96*ceiling && s.Offered >= 0.9*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.unsure() {
+	if c.asked >= 0.96*ceiling && s.meant() >= 0.9*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.unsure() {
 		c.near += s.Window
 		c.calm += s.Window
 	}
@@ -340,14 +341,14 @@ func (c *Controller) decide(s Sample) Decision {
 	}
 	// 2.5 standard deviations of a count are chance.
 	lack := math.Max(0.1*c.asked, 2.5*math.Sqrt(c.asked/s.Window.Seconds()))
-	if c.phase == PhaseRamp && safe && s.Offered < c.asked-lack && c.cfg.Lag == 0 {
+	if c.phase == PhaseRamp && safe && s.meant() < c.asked-lack && c.cfg.Lag == 0 {
 		c.short++
 	} else {
 		c.short = 0
 	}
 	c.asked = c.target
 	limited := c.cfg.MaxRate > 0 && ceiling > c.cfg.MaxRate
-	if limited && s.Offered > 0.97*c.cfg.MaxRate {
+	if limited && s.meant() > 0.97*c.cfg.MaxRate {
 		c.capped++
 	}
 	limit := usual + 6*c.cfg.Lag

@@ -187,9 +187,9 @@ var normals = func() []atom {
 }()
 
 // fit weighs the models by the windows and by the spans under backlog. service is the distribution of the
-// service time with mean 1, ca2 the variability of the arrivals and dealt the stream
-// that they are dealt out of in turn (see model), prior the best model before this window.
-func fit(ws []window, seen Looks, spans []surge, service []atom, ca2, dealt, bound, miss float64, prior model) posterior {
+// service time with mean 1, given has what is known of arrivals and slots, prior is the best model before this
+// window.
+func fit(ws []window, seen Looks, spans []surge, service []atom, given model, bound, miss float64, prior model) posterior {
 	cs2, shorter := variance(service), overlap(service)
 	constant, contended, degraded := fitService(ws, cs2, prior)
 	out := posterior{degrade: degraded.coef[2] / degraded.coef[0], outside: ws[len(ws)-1].inferred}
@@ -231,7 +231,8 @@ func fit(ws []window, seen Looks, spans []surge, service []atom, ca2, dealt, bou
 					z.p = 1
 				}
 				f := math.Exp(z.value * math.Min(0.5, sd))
-				m := model{k: k, alone: alone * f, slope: slope * f, cs2: cs2, ca2: ca2, dealt: dealt, overlap: shorter, service: service}
+				m := given
+				m.k, m.alone, m.slope, m.cs2, m.overlap, m.service = k, alone*f, slope*f, cs2, shorter, service
 				l, degraded := spanLikelihood(spans, m)
 				l += o.log + svc.log + math.Log(z.p) + waitLikelihood(ws, m)
 				out.models = append(out.models, weighted{model: m, log: l, ceiling: o.ceiling, degraded: degraded})
@@ -370,6 +371,13 @@ func waitLikelihood(ws []window, m model) float64 {
 	sat := m.saturation()
 	log := 0.0
 	for _, w := range ws {
+		due := 0.0 // wait, where slots are limited
+		if m.limited() && w.steady {
+			var served float64
+			served, due = m.spilled(w.offered)
+			off := w.throughput/served - 1
+			log -= math.Min(30, off*off/2/(math.Max(m.arrivalSCV(w.offered), m.cs2)/w.n+0.01*0.01))
+		}
 		// No throughput is above saturation for long.
 		if over := w.throughput/sat - 1; over > 0 && !w.stalled {
 			log -= math.Min(100, over*over/2/(0.0001+m.cs2/w.n))
@@ -389,12 +397,17 @@ func waitLikelihood(ws []window, m model) float64 {
 		variance := w.offered*ca2 + sat*m.cs2 // of the backlog per second
 		slack := math.Max(sat-w.offered, 0.002*sat)
 		age := w.seconds * slack * slack / variance // in relaxation times
+		if m.limited() {                            // the queue follows the rate at once
+			age = w.seconds * math.Pow(sat/(m.room()+1), 2) / variance
+		}
 		rho := math.Min(m.busy(w.offered)/m.k, 0.998)
 		c := m.waitProbability(rho, ca2)
 		steady := c * (ca2 + m.cs2) / 2 / slack
 		share := 1 - math.Exp(-1.06*math.Sqrt(age))
 		mean := share*steady + (1-share)*w.before
-		if over := w.offered - sat; over > 0 {
+		if m.limited() {
+			mean = due
+		} else if over := w.offered - sat; over > 0 {
 			mean = math.Max(mean, w.before+over*w.seconds/2/sat)
 		}
 		spread := math.Min(1/0.3, 2*(2/c-1)/math.Max(age, 0.5)+0.03+w.waitNoise) // relative variance of the wait

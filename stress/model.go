@@ -17,6 +17,7 @@ type model struct {
 	cs2     float64 // squared coefficient of variation of the service time
 	ca2     float64 // the same of arrivals that are not dealt out in turn
 	dealt   float64 // requests per second of the stream that is dealt out in turn; 0: there is none
+	slots   float64 // requests that it may have at once, the others go elsewhere; 0: no limit
 	overlap float64 // mean of the shorter of two service times over their mean
 	service []atom  // distribution of the service time, mean 1
 }
@@ -116,8 +117,12 @@ func (m model) meanWaitOfWaiting(offered float64) float64 {
 // wait is meanWait, but at most the half of a second at saturation; 0 without
 // a model.
 func (m model) wait(offered float64) float64 {
-	if m.k == 0 {
+	switch {
+	case m.k == 0:
 		return 0
+	case m.limited():
+		_, wait := m.spilled(offered)
+		return math.Min(0.5, wait)
 	}
 	return math.Min(0.5, m.meanWait(offered))
 }
@@ -149,8 +154,13 @@ func (m model) missRatio(offered, bound float64) float64 {
 }
 
 // capacity returns the highest offered load at which at most a share miss of
-// the requests takes longer than bound seconds; 0 if there is none.
+// the requests takes longer than bound seconds; 0 if there is none. Where no
+// rate is too high because slots are limited, it is what is served with every
+// slot taken.
 func (m model) capacity(bound, miss float64) float64 {
+	if m.limited() && m.slowShare(bound) <= miss {
+		return m.full()
+	}
 	low, high := 0.0, m.saturation()
 	for range 18 {
 		mid := (low + high) / 2
@@ -164,8 +174,7 @@ func (m model) capacity(bound, miss float64) float64 {
 }
 
 // erlangC is the chance of waiting in M/M/k with a busy workers on average,
-// 1 <= k, for real k by Erlang's loss formula as a Poisson probability
-// over its cumulative one: Jagerman, Bell System Technical Journal 53, 1974.
+// 1 <= k.
 func erlangC(k, a float64) float64 {
 	switch {
 	case a >= k:
@@ -173,8 +182,14 @@ func erlangC(k, a float64) float64 {
 	case !(a > 0):
 		return 0
 	}
-	lg, _ := math.Lgamma(k + 1)
-	b := math.Exp(k*math.Log(a)-a-lg) / mathext.GammaIncRegComp(k+1, a)
-	rho := a / k
+	b, rho := erlangB(k, a), a/k
 	return b / (1 - rho + rho*b)
+}
+
+// erlangB is the chance of finding all of k workers busy where nobody waits, for
+// real k as a Poisson probability over its cumulative one: Jagerman, Bell System
+// Technical Journal 53, 1974.
+func erlangB(k, a float64) float64 {
+	lg, _ := math.Lgamma(k + 1)
+	return math.Exp(k*math.Log(a)-a-lg) / mathext.GammaIncRegComp(k+1, a)
 }

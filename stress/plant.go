@@ -169,6 +169,7 @@ type plant struct {
 
 	window, fast, done     tally   // since the last sample, since the last reading, since the start
 	elsewhere              float64 // requests that other instances got since the last sample, mean
+	meant                  float64 // requests for the instance by its weight since the last sample
 	backlogs               float64
 	readings               float64
 	paused                 bool
@@ -217,6 +218,7 @@ func (p *plant) tick(begin float64, at time.Duration) {
 	p.run(begin + at.Seconds())
 	t := p.q.take()
 	p.elsewhere += dt * (p.total*(1+p.level) - p.q.rate)
+	p.meant += dt * p.q.rate
 	p.fast = t
 	if p.window.buckets == nil {
 		p.window.buckets = make([]float64, len(t.buckets))
@@ -317,6 +319,7 @@ func (p *plant) sample(end, window time.Duration) Sample {
 	s.Total = p.counted(t) / dt
 	p.measured.add(s.Total, dt)
 	s.Share = s.Offered / s.Total
+	s.Slots, s.Meant, p.meant = float64(p.station.slots), p.meant/dt, 0
 	p.window = tally{buckets: make([]float64, len(t.buckets))}
 	p.backlogs, p.readings = 0, 0
 	return s

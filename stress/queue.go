@@ -17,6 +17,7 @@ type station struct {
 	contention, degradation float64
 
 	limit int // requests that may wait; one more is refused at once
+	slots int // requests that it may have at once, one more goes elsewhere; 0: no limit
 }
 
 // arrivals is the process of arrivals at a simulated instance.
@@ -173,8 +174,11 @@ func (q *queue) pass(t float64) {
 }
 
 func (q *queue) arrive() {
-	q.count.arrived++
 	q.next = q.now + q.gap()
+	if q.slots > 0 && len(q.busy)+q.queued() >= q.slots {
+		return
+	}
+	q.count.arrived++
 	switch {
 	case len(q.busy) < q.workers:
 		q.serve(q.now)

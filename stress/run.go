@@ -58,6 +58,7 @@ type Runner struct {
 	mu         sync.Mutex // guards what follows
 	controller *Recorder
 	traffic    traffic // of the whole service
+	share      meanShare
 	snap       Snapshot
 	unfit      float64   // 1 once Healthy has said that a peer cannot take the load back
 	changedAt  time.Time // of the first write
@@ -230,6 +231,41 @@ func (r *Runner) fillShare(s *Sample) {
 	}
 }
 
+// fillMeant derives what the weights alone would have brought in the window.
+// Least connections do not go by weights.
+func (r *Runner) fillMeant(s *Sample) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if share := r.share.take(r.now()); r.o.Config.Balance != BalanceUnknown {
+		s.Meant = share * s.Total
+	}
+	r.share.set(r.now(), r.o.Lever.Share())
+}
+
+// A meanShare is the mean over time of the share that the weights in force give
+// the instance.
+type meanShare struct {
+	since        time.Time // the share is in force
+	share        float64
+	sum, seconds float64 // up to since
+}
+
+func (m *meanShare) set(now time.Time, share float64) {
+	if !m.since.IsZero() {
+		m.sum += m.share * now.Sub(m.since).Seconds()
+		m.seconds += now.Sub(m.since).Seconds()
+	}
+	m.since, m.share = now, share
+}
+
+// take returns the mean up to now and begins anew; NaN without any time.
+func (m *meanShare) take(now time.Time) float64 {
+	m.set(now, m.share)
+	mean := m.sum / m.seconds
+	m.sum, m.seconds = 0, 0
+	return mean
+}
+
 // windows feeds the controller window by window until it reaches a verdict, a
 // guard fires or the context ends.
 func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
@@ -280,6 +316,7 @@ func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
 			return verdict{capacity.VerdictGuard, err.Error()}
 		}
 		r.fillShare(&s)
+		r.fillMeant(&s)
 	}
 }
 
@@ -315,6 +352,7 @@ func (r *Runner) pull(ctx context.Context, d Decision) error {
 		r.changedAt = r.now()
 	}
 	_, err := r.o.Lever.Set(ctx, d.Target, r.traffic.rate)
+	r.share.set(r.now(), r.o.Lever.Share())
 	r.snap.TargetRate = d.Target
 	return err
 }

@@ -250,6 +250,8 @@ type sampleJSON struct {
 	CPULimit   *number     `json:"cpu_limit_cores,omitempty"`
 	ErrorRatio *number     `json:"error_ratio,omitempty"`
 	Rejects    *number     `json:"reject_ratio,omitempty"`
+	Slots      float64     `json:"slots,omitempty"`
+	Meant      *number     `json:"meant_per_second,omitempty"`
 	Share      *number     `json:"share_ratio,omitempty"`
 	Total      *number     `json:"total_per_second,omitempty"`
 	Buckets    [][2]number `json:"buckets,omitempty"`
@@ -259,7 +261,7 @@ type sampleJSON struct {
 // MarshalJSON writes the sample for the run log: quantities that were not
 // measured are left out, all others come back exactly.
 func (s Sample) MarshalJSON() ([]byte, error) {
-	j := sampleJSON{End: int64(s.End), Window: int64(s.Window), Age: int64(s.Age), Frozen: int64(s.Frozen), Inferred: s.Inferred}
+	j := sampleJSON{End: int64(s.End), Window: int64(s.Window), Age: int64(s.Age), Frozen: int64(s.Frozen), Inferred: s.Inferred, Slots: s.Slots}
 	to := reflect.ValueOf(&j).Elem()
 	from := reflect.ValueOf(s)
 	for i := range to.NumField() {
@@ -287,7 +289,7 @@ func (s *Sample) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*s = Sample{End: time.Duration(j.End), Window: time.Duration(j.Window), Age: time.Duration(j.Age), Frozen: time.Duration(j.Frozen), Inferred: j.Inferred}
+	*s = Sample{End: time.Duration(j.End), Window: time.Duration(j.Window), Age: time.Duration(j.Age), Frozen: time.Duration(j.Frozen), Inferred: j.Inferred, Slots: j.Slots}
 	from := reflect.ValueOf(j)
 	to := reflect.ValueOf(s).Elem()
 	for i := range from.NumField() {

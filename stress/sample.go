@@ -32,6 +32,11 @@ type Sample struct {
 	// is under way beyond what is usual at this rate. Mean tells more of waits.
 	Inferred bool
 
+	// Slots is how many requests the balancer lets the instance have at once,
+	// 0 without a limit. It gives the others to peers: Meant is the rate per
+	// second that the weight alone would bring, NaN if unknown.
+	Slots, Meant float64
+
 	// Share is the share of the service's requests that reached this
 	// instance, Total the request rate of the whole service per second.
 	Share, Total float64
@@ -43,6 +48,15 @@ type Sample struct {
 	// Looks is what was seen of single requests under way in the window,
 	// ascending in InFlight; nil where no signal sees them.
 	Looks Looks
+}
+
+// meant returns the rate at which requests are meant for the instance, those
+// that go to its peers for want of a slot among them.
+func (s Sample) meant() float64 {
+	if s.Slots > 0 && s.Meant > s.Offered {
+		return s.Meant
+	}
+	return s.Offered
 }
 
 // A Bucket counts the requests whose response time was above the bound of the

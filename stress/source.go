@@ -55,7 +55,7 @@ func Unmeasured() Sample {
 	return Sample{
 		Offered: nan, Throughput: nan, Mean: nan, P50: nan, P99: nan, SlowRatio: nan,
 		QueueWait: nan, Backlog: nan, InFlight: nan, CPU: nan, CPULimit: nan,
-		ErrorRatio: nan, Rejects: nan, Share: nan, Total: nan,
+		ErrorRatio: nan, Rejects: nan, Meant: nan, Share: nan, Total: nan,
 	}
 }
 
@@ -202,6 +202,7 @@ func (s *Sample) take(in Sample) {
 	fill(&s.InFlight, in.InFlight)
 	fill(&s.CPU, in.CPU)
 	fill(&s.CPULimit, in.CPULimit)
+	s.Slots = max(s.Slots, in.Slots)
 	fill(&s.Share, in.Share)
 	fill(&s.Total, in.Total)
 	if !(s.Backlog >= in.Backlog) && !math.IsNaN(in.Backlog) {

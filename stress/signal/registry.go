@@ -34,7 +34,6 @@ type Registry struct {
 	mu       sync.Mutex
 	inFlight mean // since the last Read
 	backlog  mean
-	full     bool // the instance was at its limit since the last Read
 
 	requests float64 // of the instance so far, at the latest count
 
@@ -47,10 +46,9 @@ var _ stress.Source = (*Registry)(nil)
 
 // registryTaking is one taking of counters.
 type registryTaking struct {
-	at      time.Time
-	stats   naming.Stats
-	total   float64            // requests of the whole service
-	weights map[string]float64 // share by weight
+	at    time.Time
+	stats naming.Stats
+	total float64 // requests of the whole service
 }
 
 // mean is a running weighted mean.
@@ -128,7 +126,6 @@ func (r *Registry) count(ctx context.Context) (all []naming.Stats, at time.Time,
 			r.backlog.add(float64(s.Backlog), 1)
 		}
 		r.requests = float64(requestsOf(s))
-		r.full = r.full || s.Limit > 0 && s.InFlight >= s.Limit
 		return all, at, nil
 	}
 	return nil, at, &naming.UnknownError{Kind: "instance", Name: r.o.Service + "/" + r.o.Instance}
@@ -154,46 +151,17 @@ func (r *Registry) Read(ctx context.Context) (stress.Reading, error) {
 			now.stats = s
 		}
 	}
-	if now.stats.Limit > 0 { // without a limit nothing spills
-		if now.weights, err = r.weights(ctx); err != nil {
-			return stress.Reading{}, err
-		}
-	}
-	r.mu.Lock()
-	inFlight, backlog, full := r.inFlight.take(), r.backlog.take(), r.full
-	r.full = false
-	r.mu.Unlock()
-
 	s := stress.Unmeasured()
-	s.InFlight, s.Backlog = inFlight, backlog
+	s.Slots = float64(max(0, now.stats.Limit))
+	r.mu.Lock()
+	s.InFlight, s.Backlog = r.inFlight.take(), r.backlog.take()
+	r.mu.Unlock()
 	excess := math.NaN()
 	if r.ordered {
-		excess = r.window(&s, r.before, now, full)
+		excess = r.window(&s, r.before, now)
 	}
 	r.before, r.ordered = now, true
 	return stress.Reading{At: at, Sample: plausible(s), Excess: excess}, nil
-}
-
-func (r *Registry) weights(ctx context.Context) (map[string]float64, error) {
-	all, err := r.registry.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	of, _, err := naming.Find(all, r.o.Service, r.o.Instance)
-	if err != nil {
-		return nil, err
-	}
-	shares, total := map[string]float64{}, 0.0
-	for _, in := range of {
-		if in.Health.OK() {
-			shares[in.Name] = float64(in.Weight)
-			total += float64(in.Weight)
-		}
-	}
-	for name := range shares {
-		shares[name] /= total
-	}
-	return shares, nil
 }
 
 // requestsOf returns the requests of an instance since the registry started.
@@ -205,7 +173,7 @@ func requestsOf(s naming.Stats) int64 {
 }
 
 // window fills s from two takings and returns the excess of requests in flight.
-func (r *Registry) window(s *stress.Sample, before, now registryTaking, full bool) float64 {
+func (r *Registry) window(s *stress.Sample, before, now registryTaking) float64 {
 	s.Window = now.at.Sub(before.at)
 	seconds := s.Window.Seconds()
 	if seconds <= 0 {
@@ -237,15 +205,6 @@ func (r *Registry) window(s *stress.Sample, before, now registryTaking, full boo
 		s.ErrorRatio = min(1, lost/arrived)
 	}
 	s.Mean = r.mean(before.stats, now.stats, arrived, seconds, s.InFlight)
-	// An instance at its limit of concurrent requests has no queue: its
-	// requests go to its peers, and the share it lacks is the backlog.
-	want := now.weights[r.o.Instance]
-	if full && want > 0 && want == before.weights[r.o.Instance] {
-		missing := want*total - arrived
-		if noise := 3 * math.Sqrt(total*want*(1-want)); missing > noise {
-			s.Backlog = max(0, s.Backlog) + missing
-		}
-	}
 	return r.excess.of(s.InFlight, s.Offered, s.Mean, arrived)
 }
 
