@@ -36,7 +36,9 @@ func (r *Runner) show(s Sample, d Decision) {
 // sentence publishes a decision; r.mu is held.
 func (r *Runner) sentence(d Decision) {
 	r.snap.Decision, r.snap.Phase, r.snap.TargetRate = d, d.Phase, d.Target
-	r.say(d.At, d.Reason)
+	if !d.Done() { // finish says why it ended
+		r.say(d.At, d.Reason)
+	}
 }
 
 func (r *Runner) say(at time.Duration, text string) {

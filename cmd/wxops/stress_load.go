@@ -296,7 +296,7 @@ func (f *loadFlags) schedule(o *load.Options) error {
 		}
 	}
 	if err != nil {
-		return cli.Usagef("%s", err).WithHint("wxops stress load --help")
+		return cli.Usagef("--%s", err).WithHint("wxops stress load --help") // "rate", "ramp" and "stages" are flags
 	}
 	if o.Duration > 0 && (f.ramp != "" || f.stages != "") {
 		_, d := load.Total(o.Stages)
