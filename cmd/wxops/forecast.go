@@ -222,7 +222,7 @@ func (f *modelFlags) doubts(v *forecast.Forecast) []forecast.Warning {
 	if len(v.Mean) > history {
 		out = append(out, forecast.Warning{
 			Series: v.Series.Name, Kind: "horizon", Count: 1,
-			Text: fmt.Sprintf("%d steps are asked for after a history of %d: the far ones rest on little", len(v.Mean), history),
+			Text: fmt.Sprintf("%d steps after a history of %d: the far ones rest on little", len(v.Mean), history),
 		})
 	}
 	if f.season != "auto" {

@@ -25,6 +25,7 @@ type seriesInput struct {
 	step       time.Duration
 	prometheus string
 	query      string
+	headers    []string
 	since      time.Duration
 	sinceGiven func() bool
 }
@@ -36,6 +37,7 @@ func (f *seriesInput) addFlags(cmd *cobra.Command) {
 	cli.Duration(flags, &f.step, "step", "", 0, "length of a step (default the commonest, 1h for --prometheus)")
 	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this `URL`")
 	flags.StringVar(&f.query, "query", "", "`PROMQL` expression for --prometheus")
+	flags.StringArrayVar(&f.headers, "header", nil, "send `NAME: VALUE` to --prometheus, as 'X-Scope-OrgID: shop'; repeatable")
 	cli.Duration(flags, &f.since, "since", "", 28*24*time.Hour, "history to ask --prometheus for")
 	f.sinceGiven = func() bool { return flags.Changed("since") }
 }
@@ -60,6 +62,8 @@ func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]for
 		return nil, nil, nil, cli.Usagef("--step %s is negative", cli.FormatDuration(f.step)).WithHint("--step 1h")
 	case f.prometheus == "" && f.query != "":
 		return nil, nil, nil, cli.Usagef("--query needs --prometheus").WithHint("--prometheus http://127.0.0.1:9090")
+	case f.prometheus == "" && len(f.headers) > 0:
+		return nil, nil, nil, cli.Usagef("--header needs --prometheus").WithHint("--prometheus http://127.0.0.1:9090")
 	case f.prometheus == "" && f.sinceGiven():
 		return nil, nil, nil, cli.Usagef("--since needs --prometheus: a file is read as a whole").WithHint("leave --since out")
 	}

@@ -190,59 +190,6 @@ const mostName = 40
 // short writes a number with the digits a forecast deserves.
 func short(v float64) string { return capacity.Digits(v, 4) }
 
-// explainForecast says what a forecast rests on.
-func explainForecast(s *cli.IO, forecasts []*forecast.Forecast, name string) error {
-	var names []string
-	for _, f := range forecasts {
-		if f.Series.Name != name {
-			names = append(names, f.Series.Name)
-			continue
-		}
-		if err := drawFigure(s, forecastFigure(f)); err != nil {
-			return err
-		}
-		seasons := "no season"
-		if f.Short > 1 {
-			seasons = fmt.Sprintf("season of %d steps", f.Short)
-			if f.Long > 1 {
-				seasons = fmt.Sprintf("seasons of %d and %d steps", f.Short, f.Long)
-			}
-		}
-		fmt.Fprintf(s.Out, "history    %d steps, from %s to %s, %s\n", len(f.Series.Values), short(f.HistoryMin), short(f.HistoryMax), seasons)
-		fmt.Fprintf(s.Out, "backtests  %d origins, %d steps each: mean error %s, bias %s, %.2f of the seasonal naive steps\n",
-			f.Backtest.Windows, f.Backtest.Steps, short(f.Backtest.MAE), short(f.Backtest.Bias), f.Backtest.MASE)
-		fmt.Fprint(s.Out, "choice     the weighted middle of the models whose error is within 1.5 of the best; see docs/formulas.md\n")
-		explainHolidays(s, f)
-		ranked := slices.Clone(f.Models)
-		slices.SortStableFunc(ranked, func(a, b forecast.ModelScore) int {
-			switch {
-			case a.Ratio < b.Ratio:
-				return -1
-			case a.Ratio > b.Ratio:
-				return 1
-			}
-			return 0
-		})
-		t := cli.NewTable("MODEL", ">ERROR TO BEST", "USED")
-		for _, m := range ranked {
-			used := "no"
-			if m.Chosen {
-				used = "yes"
-			}
-			t.Row(m.Name, fmt.Sprintf("%.3f", m.Ratio), used)
-		}
-		return t.Write(s.Out)
-	}
-	e := cli.Usagef("--explain %q is not a series of the input", name)
-	if near := cli.Closest(name, names, 1); len(near) > 0 {
-		return e.WithHint("--explain %q", near[0])
-	}
-	if len(names) > 0 {
-		return e.WithHint("--explain %q, the first of %d", names[0], len(names))
-	}
-	return e
-}
-
 func newForecastBacktest(s *cli.IO) *cobra.Command {
 	var in seriesInput
 	var model modelFlags

@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
@@ -30,6 +33,10 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 	base, err := url.Parse(f.prometheus)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return doc.Input{}, cli.Usagef("--prometheus is not an http URL").WithHint("--prometheus http://127.0.0.1:9090")
+	}
+	header, err := f.header()
+	if err != nil {
+		return doc.Input{}, err
 	}
 	step := f.step
 	if step == 0 {
@@ -51,7 +58,7 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 			"query": {f.query}, "start": {stampSeconds(from)}, "end": {stampSeconds(to)},
 			"step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},
 		}
-		body, err := ask(ctx, base.JoinPath("api/v1/query_range"), query)
+		body, err := ask(ctx, base.JoinPath("api/v1/query_range"), header, query)
 		if err != nil {
 			return doc.Input{}, err
 		}
@@ -63,6 +70,21 @@ func (f *seriesInput) fetch(ctx context.Context, s *cli.IO, in *forecast.Input) 
 		progress.Update(done, points)
 	}
 	return doc.Input{Name: masked(base) + " " + f.query, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+}
+
+// header is what --header says. A message does not hold the value, which may be a
+// token.
+func (f *seriesInput) header() (http.Header, error) {
+	out := http.Header{}
+	for _, text := range f.headers {
+		name, value, ok := strings.Cut(text, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, cli.Usagef("--header is not NAME: VALUE").WithHint("--header 'X-Scope-OrgID: shop', or WXOPS_HEADER='Authorization: Bearer TOKEN'")
+		}
+		out.Add(name, value)
+	}
+	return out, nil
 }
 
 // masked is a URL as it may be shown: without the password, and without the
@@ -88,7 +110,7 @@ const (
 
 // ask posts the form and returns the body; it tries again where the server was
 // not there or busy.
-func ask(ctx context.Context, address *url.URL, form url.Values) ([]byte, error) {
+func ask(ctx context.Context, address *url.URL, header http.Header, form url.Values) ([]byte, error) {
 	client := http.Client{Timeout: 2 * time.Minute}
 	var last error
 	for try := range queryTries {
@@ -103,6 +125,7 @@ func ask(ctx context.Context, address *url.URL, form url.Values) ([]byte, error)
 		if err != nil {
 			return nil, cli.Usagef("cannot ask %q", masked(address)).WithCause(err)
 		}
+		maps.Copy(request.Header, header)
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		answer, err := client.Do(request)
 		if err != nil {
@@ -124,6 +147,9 @@ func ask(ctx context.Context, address *url.URL, form url.Values) ([]byte, error)
 			return body, nil
 		default:
 			last = fmt.Errorf("%s: %.200s", answer.Status, body)
+			if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
+				return nil, cli.Failf("%s lets nobody in without credentials", masked(address)).WithCause(last).WithHint("--prometheus https://USER:PASSWORD@HOST, or WXOPS_HEADER='Authorization: Bearer TOKEN'")
+			}
 			if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
 				return nil, cli.Failf("cannot ask %s", masked(address)).WithCause(last)
 			}

@@ -243,7 +243,8 @@ func TestForecastReadsARealPrometheus(t *testing.T) {
 func TestForecastHidesCredentials(t *testing.T) {
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		if user != "planner" || password != "hunter2" || r.URL.Query().Get("token") != "s3cret" {
+		known := user == "planner" && password == "hunter2" && r.URL.Query().Get("token") == "s3cret"
+		if !known && r.Header.Get("Authorization") != "Bearer s3cret" {
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
@@ -277,15 +278,22 @@ func TestForecastHidesCredentials(t *testing.T) {
 		url, query string
 		code       int
 		said       string
+		header     string
 	}{
-		"answered":     {"http://planner:hunter2@" + server.Host + "/?token=s3cret", "up", 0, "http://planner:xxxxx@" + server.Host + "/?token=xxxxx up"},
-		"no JSON":      {"http://planner:hunter2@" + server.Host + "/?token=s3cret", "odd", 2, "no usable answer"},
-		"unauthorized": {"http://planner:hunter2@" + server.Host + "/?apikey=s3cret", "up", 3, "401"},
-		"gone":         {"http://planner:hunter2@" + gone.Host + "/?token=s3cret", "up", 3, "refused"},
-		"no URL":       {"htp://planner:hunter2@h:x/?token=s3cret", "up", 2, "not an http URL"},
+		"answered":     {"http://planner:hunter2@" + server.Host + "/?token=s3cret", "up", 0, "http://planner:xxxxx@" + server.Host + "/?token=xxxxx up", ""},
+		"a bearer":     {"http://" + server.Host, "up", 0, "http://" + server.Host + " up", "Authorization: Bearer s3cret"},
+		"no header":    {"http://" + server.Host, "up", 2, "--header is not NAME: VALUE", "Bearer s3cret"},
+		"no JSON":      {"http://planner:hunter2@" + server.Host + "/?token=s3cret", "odd", 2, "no usable answer", ""},
+		"unauthorized": {"http://planner:hunter2@" + server.Host + "/?apikey=s3cret", "up", 3, "401", ""},
+		"gone":         {"http://planner:hunter2@" + gone.Host + "/?token=s3cret", "up", 3, "refused", ""},
+		"no URL":       {"htp://planner:hunter2@h:x/?token=s3cret", "up", 2, "not an http URL", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("wxops", "forecast", "--prometheus", c.url, "--query", c.query, "-o", "json")
+			args := []string{"forecast", "--prometheus", c.url, "--query", c.query, "-o", "json"}
+			if c.header != "" {
+				args = append(args, "--header", c.header)
+			}
+			cmd := exec.Command("wxops", args...)
 			out, err := cmd.CombinedOutput()
 			if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != c.code {
 				t.Fatalf("exit %v, want %d: %s", err, c.code, out)
