@@ -29,7 +29,7 @@ func guestBinary(t *testing.T) string {
 // boot runs tests in a guest and fails with its console when they fail.
 func boot(t *testing.T, g vmtest.Guest) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	r, err := vmtest.Boot(ctx, g)
 	if errors.Is(err, vmtest.ErrMissing) {
@@ -65,7 +65,8 @@ func TestGuests(t *testing.T) {
 		{"v1", "^TestLive(Apply|Foreign|Attach|Drift)"}, // without a v2 tree beside it, which the code never reads
 	} {
 		t.Run(c.layout, func(t *testing.T) {
-			boot(t, vmtest.Guest{Binary: bin, Layout: c.layout, Args: []string{"-test.v", "-test.run=" + c.tests, "-test.timeout=4m"}})
+			t.Parallel() // no claim depends on the pace of a guest
+			boot(t, vmtest.Guest{Binary: bin, Layout: c.layout, Args: []string{"-test.v", "-test.run=" + c.tests, "-test.timeout=12m"}})
 		})
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/wxops/wxops/internal/vmtest"
 )
 
-// TestSlicesBesideSystemd runs testdata/systemd/check.sh in guests whose init is
+// TestGuestsWithSystemd runs testdata/systemd/check.sh in guests whose init is
 // systemd: on v2 slices are its units, on hybrid folders beside them. On v1 the
 // same would be seen as on hybrid, whose v2 tree wxops leaves alone; WXOPS_SYSTEMD=v1
 // runs it.
-func TestSlicesBesideSystemd(t *testing.T) {
+func TestGuestsWithSystemd(t *testing.T) {
 	script, err := os.ReadFile("../../testdata/systemd/check.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestSlicesBesideSystemd(t *testing.T) {
 	for _, layout := range layouts {
 		t.Run(layout, func(t *testing.T) {
 			t.Parallel() // a guest keeps one core busy, and no claim depends on its pace
-			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 			defer cancel()
 			r, err := vmtest.Boot(ctx, vmtest.Guest{Binary: bin, Layout: layout, Script: string(script)})
 			if errors.Is(err, vmtest.ErrMissing) {
