@@ -25,8 +25,8 @@ type Partition struct {
 	Single              []Cut `json:"single" doc:"each shape of the catalogue alone"`
 }
 
-// Seeds are the shapes that a machine is first cut into.
-var Seeds = []string{"1C1G", "2C4G"}
+// seeds are the shapes that a machine is first cut into.
+var seeds = []string{"1C1G", "2C4G"}
 
 // Cuts says how many slices of which shapes fit a machine beside the reserve and
 // what is left. Of all mixes of the seeds it takes the one that leaves the least
@@ -44,7 +44,7 @@ func Cuts(m Machine, r Reserve) Partition {
 		left := take(room, s, n)
 		p.Single = append(p.Single, Cut{[]Count{{text, n}}, left.MilliCPU, left.MemoryBytes})
 	}
-	small, large := mustShape(Seeds[0]), mustShape(Seeds[1])
+	small, large := mustShape(seeds[0]), mustShape(seeds[1])
 	best := -1.0
 	for n := fit(room, large); n >= 0; n-- {
 		rest := take(room, large, n)
@@ -53,7 +53,7 @@ func Cuts(m Machine, r Reserve) Partition {
 		share := float64(left.MilliCPU)/float64(max(room.MilliCPU, 1)) + float64(left.MemoryBytes)/float64(max(room.MemoryBytes, 1))
 		if best < 0 || share < best {
 			best = share
-			p.Seeds = Cut{[]Count{{Seeds[0], k}, {Seeds[1], n}}, left.MilliCPU, left.MemoryBytes}
+			p.Seeds = Cut{[]Count{{seeds[0], k}, {seeds[1], n}}, left.MilliCPU, left.MemoryBytes}
 		}
 	}
 	return p

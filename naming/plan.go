@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// exactTotals is how many totals Plan searches one by one: all there are for
+// exactTotals is how many totals planWeights searches one by one: all there are for
 // eight instances of HAProxy (8 x 256). Beyond it the totals grow by 2 %.
 const exactTotals = 2048
 
-// Plan returns integer weights, each in 0..most, that give instance i of a
+// planWeights returns integer weights, each in 0..most, that give instance i of a
 // service the wanted share of requests while the others keep their shares
 // relative to each other as they are in base. weights are those in force, base
 // those to which peers are compared; both have the length of the service.
@@ -28,7 +28,7 @@ const exactTotals = 2048
 // A peer of base weight 0 stays at 0, and any other stays at 1 or more, so that
 // nobody is drained; with n such peers the share is at most most/(most+n). The
 // error returned says what was refused. O(S n log n) at worst.
-func Plan(weights, base []Weight, i int, share float64, most Weight, tolerance float64) ([]Weight, error) {
+func planWeights(weights, base []Weight, i int, share float64, most Weight, tolerance float64) ([]Weight, error) {
 	if i < 0 || i >= len(base) || len(weights) != len(base) {
 		return nil, fmt.Errorf("plan weights: instance %d of %d", i, len(base))
 	}

@@ -54,16 +54,16 @@ func TestPlanFindsTheLeastErrorOfBruteForce(t *testing.T) {
 			continue
 		}
 		want, _ := wanted(base, i, share)
-		w, err := Plan(base, base, i, share, most, 0)
+		w, err := planWeights(base, base, i, share, most, 0)
 		if err != nil {
-			t.Fatalf("run %d: Plan(%v, %d, %.3f): %v", run, base, i, share, err)
+			t.Fatalf("run %d: planWeights(%v, %d, %.3f): %v", run, base, i, share, err)
 		}
 		got, least := shareError(w, want), bruteForce(base, i, share, most)
 		if got > least+1e-12 {
 			worse++
 			// Only where a weight was held at 1 or at most may brute force do better.
 			if slices.Max(w) < most && slices.Min(w) > 1 {
-				t.Errorf("run %d: Plan(%v, %d, %.3f) = %v errs by %.4f, brute force by %.4f", run, base, i, share, w, got, least)
+				t.Errorf("run %d: planWeights(%v, %d, %.3f) = %v errs by %.4f, brute force by %.4f", run, base, i, share, w, got, least)
 			}
 		}
 	}
@@ -86,20 +86,20 @@ func TestPlanErrsByLessThanItsBoundInTheRangeOfHAProxy(t *testing.T) {
 		if share > 256/float64(256+peers) {
 			continue
 		}
-		w, err := Plan(base, base, i, share, 256, 0)
+		w, err := planWeights(base, base, i, share, 256, 0)
 		if err != nil {
-			t.Fatalf("Plan(%v, %d, %.3f): %v", base, i, share, err)
+			t.Fatalf("planWeights(%v, %d, %.3f): %v", base, i, share, err)
 		}
 		for j, v := range w {
 			if v < 1 || v > 256 {
-				t.Fatalf("Plan(%v, %d, %.3f) = %v: weight %d", base, i, share, w, w[j])
+				t.Fatalf("planWeights(%v, %d, %.3f) = %v: weight %d", base, i, share, w, w[j])
 			}
 		}
 		bound := 1 / math.Floor(256/slices.Max(want))
 		e := shareError(w, want)
 		worst = max(worst, e/bound)
 		if e > bound && slices.Min(want) > bound {
-			t.Errorf("Plan(%v, %d, %.3f) = %v errs by %.5f, bound %.5f", base, i, share, w, e, bound)
+			t.Errorf("planWeights(%v, %d, %.3f) = %v errs by %.5f, bound %.5f", base, i, share, w, e, bound)
 		}
 	}
 	t.Logf("worst error is %.2f of the bound", worst)
@@ -107,13 +107,13 @@ func TestPlanErrsByLessThanItsBoundInTheRangeOfHAProxy(t *testing.T) {
 
 func TestPlanPrefersToChangeOneWeight(t *testing.T) {
 	base := []Weight{100, 100, 100}
-	w, err := Plan(base, base, 0, 0.5, 256, 0.002)
+	w, err := planWeights(base, base, 0, 0.5, 256, 0.002)
 	if err != nil || !slices.Equal(w, []Weight{200, 100, 100}) {
 		t.Errorf("Plan = %v, %v; want only the first changed", w, err)
 	}
 	// HAProxy's default weight is too coarse for anything but 1/3, 1/2, 3/5.
 	base = []Weight{1, 1, 1}
-	w, err = Plan(base, base, 0, 0.4, 256, 0.002)
+	w, err = planWeights(base, base, 0, 0.4, 256, 0.002)
 	if err != nil || !slices.Equal(w, []Weight{4, 3, 3}) {
 		t.Errorf("Plan = %v, %v; want 4:3:3", w, err)
 	}
@@ -133,11 +133,11 @@ func TestPlanRefuses(t *testing.T) {
 		{[]Weight{1, 0}, 0, 0.5},
 		{[]Weight{1}, 0, 0.5},
 	} {
-		if w, err := Plan(c.base, c.base, c.i, c.share, 256, 0); err == nil {
-			t.Errorf("Plan(%v, %d, %v) = %v, want an error", c.base, c.i, c.share, w)
+		if w, err := planWeights(c.base, c.base, c.i, c.share, 256, 0); err == nil {
+			t.Errorf("planWeights(%v, %d, %v) = %v, want an error", c.base, c.i, c.share, w)
 		}
 	}
-	if _, err := Plan([]Weight{5, 0}, []Weight{5, 0}, 0, 0.5, 256, 0); !errors.Is(err, ErrUnsuitable) {
+	if _, err := planWeights([]Weight{5, 0}, []Weight{5, 0}, 0, 0.5, 256, 0); !errors.Is(err, ErrUnsuitable) {
 		t.Errorf("one instance alone: %v, want ErrUnsuitable", err)
 	}
 }

@@ -302,7 +302,7 @@ func (s *Shift) holdsLease() error {
 
 // SetShare gives the instance a share of the requests of its service, in (0,
 // MaxShare], and returns the share that the integer weights give. The weight of
-// the instance, those of its peers or all of them change; see [Plan] and
+// the instance, those of its peers or all of them change; see planWeights and
 // [ladder]. The plan is journaled before the first write.
 //
 // An error that wraps ErrConflict says that somebody else changed a weight, or
@@ -341,7 +341,7 @@ func (s *Shift) setShare(ctx context.Context, wantedShare float64) (float64, err
 			return 0, err
 		}
 	}
-	to, err := Plan(s.weights, s.baseW, s.tested, wantedShare, s.reg.MaxWeight(), shareTolerance*wantedShare)
+	to, err := planWeights(s.weights, s.baseW, s.tested, wantedShare, s.reg.MaxWeight(), shareTolerance*wantedShare)
 	if err != nil {
 		return 0, err
 	}

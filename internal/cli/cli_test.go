@@ -254,11 +254,11 @@ func TestWriteFileIsAtomic(t *testing.T) {
 }
 
 func TestCompactIsOneLine(t *testing.T) {
-	b, err := Compact([]byte("{\n \"a\": 1\n}\n"))
+	b, err := compact([]byte("{\n \"a\": 1\n}\n"))
 	if err != nil || string(b) != "{\"a\":1}\n" {
 		t.Errorf("got %q, %v", b, err)
 	}
-	if _, err := Compact([]byte("{")); err == nil {
+	if _, err := compact([]byte("{")); err == nil {
 		t.Error("half a document was accepted")
 	}
 }

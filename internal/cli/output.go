@@ -66,7 +66,7 @@ func (o *Output) Print(w io.Writer, document []byte, table func() *Table) error 
 		_, err := w.Write(document)
 		return err
 	case "ndjson":
-		line, err := Compact(document)
+		line, err := compact(document)
 		if err == nil {
 			_, err = w.Write(line)
 		}
@@ -258,8 +258,8 @@ func WriteFile(path string, b []byte) error {
 	return nil
 }
 
-// Compact writes a document on one line, for JSON lines.
-func Compact(document []byte) ([]byte, error) {
+// compact writes a document on one line, for JSON lines.
+func compact(document []byte) ([]byte, error) {
 	var b bytes.Buffer
 	if err := json.Compact(&b, document); err != nil {
 		return nil, err

@@ -33,10 +33,7 @@ type Guest struct {
 	Script        string // for bash, with Binary on its PATH, in a guest with systemd; without it Binary is the init
 	Args          []string
 	Env           []string // K=V
-	MemoryMiB     int      // 1024 when zero, 2048 with Script
-	CPUs          int      // 2 when zero; 1 with Deterministic
-	Deterministic bool
-	Console       io.Writer // gets the console as it comes; may be nil
+	Deterministic bool     // one processor in place of two, and a clock that counts instructions
 }
 
 // A Result is what a guest printed, and the exit status of the binary.
@@ -51,9 +48,9 @@ var ErrMissing = errors.New("no guest can be booted")
 // Install is the command that brings what Boot needs.
 const Install = ".ci/run install kernel root"
 
-// Kernel returns the newest kernel image below the cache folder, where
+// kernelImage returns the newest kernel image below the cache folder, where
 // .ci/run kernel unpacks it; WXOPS_VM_KERNEL names another one.
-func Kernel() (string, error) {
+func kernelImage() (string, error) {
 	if k := os.Getenv("WXOPS_VM_KERNEL"); k != "" {
 		return k, nil
 	}
@@ -77,7 +74,7 @@ func Boot(ctx context.Context, g Guest) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMissing, err)
 	}
-	kernel, err := Kernel()
+	kernel, err := kernelImage()
 	if err != nil {
 		return nil, err
 	}
@@ -90,38 +87,26 @@ func Boot(ctx context.Context, g Guest) (*Result, error) {
 	if err := writeInitrd(initrd, g); err != nil {
 		return nil, err
 	}
-	memory, cpus := max(g.MemoryMiB, 0), max(g.CPUs, 0)
-	if memory == 0 {
-		memory = 1024
-		if g.Script != "" {
-			memory = 2048
-		}
-	}
 	kernelArgs := "console=ttyS0 quiet panic=-1 reboot=t psi=1 loglevel=3"
+	memory := "1024" // MiB
 	if g.Script != "" {
 		kernelArgs += " systemd.show_status=0 " + systemdOf[g.Layout]
+		memory = "2048" // its root lies in memory
 	}
-	if cpus == 0 {
-		cpus = 2
-	}
-	accel := []string{"-accel", "tcg,thread=multi"}
+	accel, cpus := []string{"-accel", "tcg,thread=multi"}, "2"
 	if g.Deterministic {
 		// 8 ns for an instruction is a slow machine whose system calls take a
 		// plausible time; idle time is skipped.
-		accel, cpus = []string{"-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off"}, 1
+		accel, cpus = []string{"-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off"}, "1"
 	}
 	args := append([]string{"-M", "pc", "-cpu", "max"}, accel...)
 	args = append(args,
-		"-m", fmt.Sprint(memory), "-smp", fmt.Sprint(cpus), "-nodefaults", "-no-user-config", "-display", "none",
+		"-m", memory, "-smp", cpus, "-nodefaults", "-no-user-config", "-display", "none",
 		"-serial", "stdio", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
 		"-append", kernelArgs)
 	c := exec.CommandContext(ctx, qemu, args...)
 	var out bytes.Buffer
-	c.Stdout = &out
-	if g.Console != nil {
-		c.Stdout = io.MultiWriter(&out, g.Console)
-	}
-	c.Stderr = c.Stdout
+	c.Stdout, c.Stderr = &out, &out
 	runErr := c.Run()
 	text := strings.ReplaceAll(out.String(), "\r", "")
 	r := &Result{Console: text}

@@ -144,11 +144,11 @@ func (w *walker) list(a, b []*Node) {
 		return
 	}
 	head := 0
-	for head < len(a) && head < len(b) && Equal(a[head], b[head]) {
+	for head < len(a) && head < len(b) && equal(a[head], b[head]) {
 		head++
 	}
 	tail := 0
-	for tail < len(a)-head && tail < len(b)-head && Equal(a[len(a)-1-tail], b[len(b)-1-tail]) {
+	for tail < len(a)-head && tail < len(b)-head && equal(a[len(a)-1-tail], b[len(b)-1-tail]) {
 		tail++
 	}
 	w.align(a[head:len(a)-tail], b[head:len(b)-tail], head)
@@ -242,7 +242,7 @@ func common(a, b []*Node) [][2]int {
 	}
 	for i := n - 1; i >= 0; i-- {
 		for j := m - 1; j >= 0; j-- {
-			if Equal(a[i], b[j]) {
+			if equal(a[i], b[j]) {
 				length[i][j] = length[i+1][j+1] + 1
 			} else {
 				length[i][j] = max(length[i+1][j], length[i][j+1])
@@ -252,7 +252,7 @@ func common(a, b []*Node) [][2]int {
 	var out [][2]int
 	for i, j := 0, 0; i < n && j < m; {
 		switch {
-		case Equal(a[i], b[j]):
+		case equal(a[i], b[j]):
 			out = append(out, [2]int{i, j})
 			i, j = i+1, j+1
 		case length[i+1][j] >= length[i][j+1]:
@@ -264,8 +264,8 @@ func common(a, b []*Node) [][2]int {
 	return out
 }
 
-// Equal reports whether two nodes have the same meaning.
-func Equal(a, b *Node) bool {
+// equal reports whether two nodes have the same meaning.
+func equal(a, b *Node) bool {
 	if a.Kind != b.Kind {
 		return empty(a) && empty(b)
 	}
@@ -275,7 +275,7 @@ func Equal(a, b *Node) bool {
 	if a.Kind == List {
 		x, y := a.First, b.First
 		for ; x != nil && y != nil; x, y = x.Next, y.Next {
-			if !Equal(x, y) {
+			if !equal(x, y) {
 				return false
 			}
 		}
@@ -284,7 +284,7 @@ func Equal(a, b *Node) bool {
 	n := 0
 	for c := a.First; c != nil; c = c.Next {
 		o := b.Child(c.Key)
-		if o == nil || !Equal(c, o) {
+		if o == nil || !equal(c, o) {
 			return false
 		}
 		n++

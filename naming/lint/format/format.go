@@ -55,8 +55,8 @@ func (s Syntax) Parsed() bool { return s != Text && s != Template }
 // syntax of the others is guessed from their content, so it is not.
 func (s Syntax) Strict() bool { return s == YAML || s == JSON || s == TOML || s == XML || s == HCL }
 
-// Repeats reports whether a key may stand several times with a meaning of its own.
-func (s Syntax) Repeats() bool { return s == Nginx || s == Plain || s == XML || s == HCL }
+// repeats reports whether a key may stand several times with a meaning of its own.
+func (s Syntax) repeats() bool { return s == Nginx || s == Plain || s == XML || s == HCL }
 
 var byExtension = map[string]Syntax{
 	".yaml": YAML, ".yml": YAML, ".eyaml": YAML, ".json": JSON, ".toml": TOML, ".ini": INI, ".cnf": INI,
@@ -279,7 +279,7 @@ func (p *Parser) Parse(syntax Syntax, b []byte) (*Document, error) {
 	if p.Secret != nil {
 		p.markSecrets(d.Root)
 	}
-	if syntax.Repeats() {
+	if syntax.repeats() {
 		p.mergeRepeated(d.Root)
 	} else {
 		p.duplicates(d, d.Root, nil)
