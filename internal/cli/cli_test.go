@@ -390,7 +390,8 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 		{[]string{"copy"}, "error: wxops copy takes FROM TO; nothing was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
 		{[]string{"copy", "a"}, "error: wxops copy takes FROM TO; one argument was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
 		{[]string{"copy", "a", "b", "c"}, "error: wxops copy takes FROM TO; 3 arguments were given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
-		{[]string{"list", "a"}, "error: unknown command \"a\" for \"wxops list\"\nhint:  wxops list --help\n"},
+		{[]string{"list", "a"}, "error: wxops list takes no arguments; \"a\" was given\nhint:  wxops list --help\n"},
+		{[]string{"list", "--of", "8C16G"}, "error: wxops list takes no arguments; \"8C16G\" was given\nhint:  wxops list --of=8C16G\n"},
 		{[]string{"fail"}, "error: accepts nobody\n"},
 	} {
 		root := &cobra.Command{Use: "wxops", RunE: RequireSubcommand, Args: cobra.ArbitraryArgs}
@@ -404,7 +405,10 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 			cobra.CheckErr(needs.MarkFlagRequired(name))
 		}
 		fails := func(*cobra.Command, []string) error { return errors.New("accepts nobody") }
-		root.AddCommand(copies, needs, &cobra.Command{Use: "list", Args: cobra.NoArgs, RunE: fine}, &cobra.Command{Use: "fail", RunE: fails})
+		lists := &cobra.Command{Use: "list", Args: cobra.NoArgs, RunE: fine}
+		lists.Flags().String("of", "", "")
+		lists.Flags().Lookup("of").NoOptDefVal = "this"
+		root.AddCommand(copies, needs, lists, &cobra.Command{Use: "fail", RunE: fails})
 		s, _, errs := world(nil)
 		err := Run(context.Background(), s, root, c.args)
 		if got := errs.String(); got != c.want {

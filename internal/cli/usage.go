@@ -49,6 +49,9 @@ var argumentCount = regexp.MustCompile(`^(accepts|requires) .*received (\d+)$`)
 // requiredFlags finds the names of flags that must be given and were not.
 var requiredFlags = regexp.MustCompile(`^required flag\(s\) (.*) not set$`)
 
+// strayArgument finds what cobra says of an argument of a command that takes none.
+var strayArgument = regexp.MustCompile(`^unknown command "(.*)" for ".*"$`)
+
 // cobraUsage are the beginnings of cobra's other messages of wrong usage.
 var cobraUsage = []string{"unknown command", "if any flags in the group", "at least one of the flags"}
 
@@ -73,6 +76,15 @@ func usageError(cmd *cobra.Command, err error) error {
 			verb = "are"
 		}
 		return Usagef("%s %s missing", names, verb).WithHint("%s --help", cmd.CommandPath())
+	}
+	if m := strayArgument.FindStringSubmatch(what); m != nil && !cmd.HasAvailableSubCommands() {
+		e := Usagef(`%s takes no arguments; "%s" was given`, cmd.CommandPath(), m[1]).WithHint("%s --help", cmd.CommandPath())
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if f.NoOptDefVal != "" && f.Value.Type() != "bool" && f.Value.String() == f.NoOptDefVal {
+				e = e.WithHint("%s --%s=%s", cmd.CommandPath(), f.Name, m[1]) // it takes its value behind a = only
+			}
+		})
+		return e
 	}
 	for _, beginning := range cobraUsage {
 		if strings.HasPrefix(what, beginning) {
