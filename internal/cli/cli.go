@@ -4,6 +4,15 @@
 // A command gets an [IO], adds its flags, calls a library and prints through
 // [Output]. It returns an [Error] made by [Usagef] or [Failf]; [Main] prints it
 // and exits. The package knows no domain type and never touches the network.
+//
+//	func newDoctor(s *cli.IO) *cobra.Command {
+//		var out cli.Output
+//		cmd := &cobra.Command{Use: "doctor", RunE: func(*cobra.Command, []string) error {
+//			return out.Print(s.Out, document, table) // or cli.Usagef(...).WithHint(...)
+//		}}
+//		out.AddFlag(cmd, "table", "json")
+//		return cmd
+//	}
 package cli
 
 import (

@@ -9,6 +9,10 @@
 // version keys are only added.
 //
 // The package knows no domain type: commands register theirs.
+//
+//	curve := doc.Kind{Name: "curve", Version: 1, Title: "Performance model of one instance", Data: capacity.Curve{}}
+//	b, err := doc.Marshal(curve, "wxops 1.0", time.Now(), nil, nil, c)
+//	envelope, err := doc.Read(bytes.NewReader(b), curve, &c)
 package doc
 
 import (

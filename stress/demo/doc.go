@@ -9,8 +9,11 @@
 // Work is a timed wait, not computation; the fleet uses a fraction of a core.
 // Nothing here listens on or speaks to any other address than 127.0.0.1.
 //
-//	in, err := demo.StartInstance("checkout/a", demo.Law{Workers: 8, Service: 20 * time.Millisecond, CV: 1, Queue: 64}, bound, seed)
-//	router, err := demo.startRouter()
-//	router.Set([]demo.Target{{Name: in.Name(), Addr: in.Addr(), Weight: 1}})
-//	report := demo.Users{URL: router.URL(), Rate: 600}.Run(ctx, 0)
+//	fleet, err := demo.StartFleet(ctx, dir, demo.Choose(seed, false))
+//	if err != nil {
+//		return err
+//	}
+//	// stress fleet.Instances[0] by the weights in fleet.Names
+//	report, err := fleet.Close()
+//	fmt.Println(len(report.Visits), "requests, capacity of an instance", fleet.Service.Truth())
 package demo
