@@ -99,6 +99,10 @@ const (
 	open         = 0.002            // the same from which a backlog is sought; 0.1 without any evidence
 )
 
+// unknown is the relative standard deviation above which an estimate is no
+// number to tell a person.
+const unknown = 1
+
 // The law from outside, where the number of workers is told late.
 const (
 	outsideCautious = 0.85 // of the 5 % quantile of the estimate may be reached quickly while it is vague
@@ -450,7 +454,10 @@ func (c *Controller) steer(s Sample, ceiling float64) {
 }
 
 func (c *Controller) decision(reason string) Decision {
-	if reason == "" {
+	switch {
+	case reason == "" && c.post.spread > unknown:
+		reason = "the capacity is not known yet: " + c.intent()
+	case reason == "":
 		reason = fmt.Sprintf("the capacity is about %.0f/s (%.0f to %.0f): %s", c.est.PerSecond, c.est.Low, c.est.High, c.intent())
 	}
 	return Decision{Phase: c.phase, Target: c.target, Reason: reason, Estimate: c.est}

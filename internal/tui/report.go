@@ -105,7 +105,7 @@ func (p *Plain) Lines(s stress.Snapshot) []string {
 		}
 	}
 	for _, d := range s.Sentences[first:] {
-		if d.Text != p.sentence.Text {
+		if d.Text != p.sentence.Text && d.Text != doing(s.Phase) { // a line of its own says what goes on in a phase
 			stamp(d.At, "decision", d.Text)
 		}
 		p.sentence = d

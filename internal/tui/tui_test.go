@@ -338,6 +338,18 @@ func TestPlainSaysARepeatedDecisionOnce(t *testing.T) {
 	}
 }
 
+// A phase that is entered for a reason of its own stood there twice, as a phase
+// and as a decision.
+func TestPlainSaysAPhaseOnce(t *testing.T) {
+	var p Plain
+	said := p.Lines(stress.Snapshot{
+		Phase: stress.PhaseRestore, Elapsed: time.Second, Sentences: []stress.Sentence{{At: time.Second, Text: "putting the weights back"}},
+	})
+	if want := []string{"    1.0 s  restore    putting the weights back"}; !slices.Equal(said, want) {
+		t.Errorf("got %q, want %q", said, want)
+	}
+}
+
 func TestSummaryHasTwelveLines(t *testing.T) {
 	v := func(x float64) *float64 { return &x }
 	found := capacity.Curve{
