@@ -310,3 +310,39 @@ func TestChooseFindsTheCheapestMix(t *testing.T) {
 		}
 	}
 }
+
+// A catalogue like that of a cloud, 30 families in ten sizes, of which some are
+// worth their size and some are not, is searched to the end, and the price is
+// that of dynamic programming over whole capacities.
+func TestChooseSearchesALargeCatalogue(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, waste := range []float64{0, 0.05} {
+		var machines []Machine
+		for range 30 {
+			each, price := 40+30*rng.Float64(), 0.04+0.02*rng.Float64() // of a core
+			for _, cores := range []float64{1, 2, 4, 8, 16, 24, 32, 48, 64, 96} {
+				machines = append(machines, Machine{Name: "m", Price: price * cores, PerSecond: math.Floor(each * cores * (1 - waste*rng.Float64()))})
+			}
+		}
+		for _, need := range []int{500, 5000, 22000} {
+			cheapest := make([]float64, need+1)
+			for n := 1; n <= need; n++ {
+				cheapest[n] = math.Inf(1)
+				for _, m := range machines {
+					cheapest[n] = min(cheapest[n], m.Price+cheapest[max(n-int(m.PerSecond), 0)])
+				}
+			}
+			got, err := Choose(machines, float64(need))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !got.Proven || got.Best.PerSecond < float64(need) {
+				t.Errorf("%d per second: proven %v, capacity %v", need, got.Proven, got.Best.PerSecond)
+			}
+			near(t, "price", got.Best.Price, cheapest[need], 1e-9)
+			if got.Second == nil || got.Second.Price < got.Best.Price-1e-9 || got.Second.PerSecond < float64(need) {
+				t.Errorf("%d per second: second %+v", need, got.Second)
+			}
+		}
+	}
+}
