@@ -50,7 +50,7 @@ func (f *planFlags) complete(s *cli.IO, zone *time.Location) (forecast.PlanOptio
 	if err != nil {
 		return o, nil, err
 	}
-	if err := checkTarget(o.Target); err != nil {
+	if err := checkShare("--target", o.Target, 0.55); err != nil {
 		return o, nil, err
 	}
 	if err := checkLimits(o); err != nil {

@@ -139,11 +139,11 @@ func (g *gating) read(s *cli.IO, args []string) error {
 }
 
 func (g *gating) readDocument(s *cli.IO, name string, into *side) error {
-	b, err := readInput(s, name)
+	b, in, err := readInput(s, name)
 	if err != nil {
 		return err
 	}
-	g.inputs = append(g.inputs, doc.Input{Name: name, SHA256: sha256Hex(b)})
+	g.inputs = append(g.inputs, in)
 	var head struct {
 		Schema string `json:"schema"`
 	}

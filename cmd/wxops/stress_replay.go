@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -114,15 +110,11 @@ func openLog(s *cli.IO, name string) (io.ReadCloser, error) {
 		}
 		in = file
 	}
-	b := bufio.NewReaderSize(in, 64<<10)
-	if magic, _ := b.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-		return readCloser{z, in}, nil
+	text, err := unpacked(in)
+	if err != nil {
+		return nil, err
 	}
-	return readCloser{b, in}, nil
+	return readCloser{text, in}, nil
 }
 
 // checkLog puts what was read of the log into the document. The error says

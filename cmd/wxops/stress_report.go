@@ -91,7 +91,7 @@ that of one run: tools that plot several read a file for each.`,
 
 func readReported(s *cli.IO, name string) (reported, error) {
 	r := reported{Name: filepath.Base(name)}
-	b, err := readInput(s, name)
+	b, _, err := readInput(s, name)
 	if err != nil {
 		return r, err
 	}

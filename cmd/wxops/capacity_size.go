@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/internal/cli"
+	"github.com/wxops/wxops/internal/doc"
+)
+
+func newCapacitySize(s *cli.IO) *cobra.Command {
+	var out capacityOutput
+	var curvePath, forecastPath string
+	var needs capacity.Needs
+	cmd := &cobra.Command{
+		Use:   "size",
+		Short: "Say how many instances a demand needs, and which rule binds",
+		Long: `size takes the largest of the rules that were asked for: everyday load at the
+target, spares, the loss of a zone, a rolling update, a floor. It uses the lower
+end of the capacity's interval. Utilization means load / measured capacity.
+With --demand and --forecast the higher of the two counts.`,
+		Example: `  wxops capacity size --curve curve.json --demand 12000 --target 0.55
+  wxops capacity size --curve curve.json --demand 12000 --zones 3 --spares 2
+  wxops capacity size --curve curve.json --forecast forecast.json -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := first(out.Check(), checkNeeds(cmd, &needs)); err != nil {
+				return err
+			}
+			curve, input, err := readCurve(s, curvePath)
+			if err != nil {
+				return err
+			}
+			inputs := []doc.Input{input}
+			low, err := safeCapacity(curvePath, curve)
+			if err != nil {
+				return err
+			}
+			if forecastPath != "" {
+				demand, in, err := forecastDemand(s, forecastPath, curve.Service)
+				if err != nil {
+					return err
+				}
+				needs.Demand = max(needs.Demand, demand)
+				inputs = append(inputs, in)
+			} else if !cmd.Flag("demand").Changed {
+				return cli.Usagef("no demand given").WithHint("--demand 12000, or --forecast forecast.json")
+			}
+			size, err := capacity.Size(low, needs)
+			if err != nil {
+				return cli.Usagef("no size from these numbers").WithCause(err).WithHint("--demand in requests per second of the whole service, against %s per second of one instance", short(low))
+			}
+			data, rows := sizeAnswer(size, needs.Demand, curve.Capacity.CPU)
+			return out.answer(s, data, inputs, nil, rows)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&curvePath, "curve", "", "`FILE` of a stress test (curve)")
+	f.StringVar(&forecastPath, "forecast", "", "`FILE` of a forecast: its highest day peak (95 %) is the demand")
+	f.Float64Var(&needs.Demand, "demand", 0, "requests per second at the peak")
+	f.Float64Var(&needs.Target, "target", 0.55, "everyday load of an instance over its capacity, 0..1")
+	f.Float64Var(&needs.Imbalance, "imbalance", 1, "busiest instance / mean instance")
+	f.IntVar(&needs.Spares, "spares", 0, "instances that may be missing at once")
+	f.IntVar(&needs.Zones, "zones", 0, "zones of which one may be lost")
+	f.Float64Var(&needs.MaxUnavailable, "max-unavailable", 0, "share that a rolling update stops at a time, 0..1")
+	f.IntVar(&needs.Floor, "floor", 0, "never fewer instances")
+	_ = cmd.MarkFlagRequired("curve") // the flag is there
+	out.addFlags(cmd)
+	return cmd
+}
+
+// checkNeeds refuses needs that make no sense, and notes which rules were asked
+// for with a number of 0.
+func checkNeeds(cmd *cobra.Command, n *capacity.Needs) error {
+	if cmd.Flag("spares").Changed {
+		n.Asked = append(n.Asked, "spares")
+	}
+	if cmd.Flag("max-unavailable").Changed {
+		n.Asked = append(n.Asked, "rolling")
+	}
+	if cmd.Flag("zones").Changed && n.Zones < 2 {
+		return cli.Usagef("--zones %d is outside [2, inf)", n.Zones).WithHint("--zones 3")
+	}
+	if m := n.MaxUnavailable; !(m >= 0 && m < 1) {
+		hint := "--max-unavailable 0.25"
+		if m > 1 && m < 100 {
+			hint = fmt.Sprintf("--max-unavailable %g for %g %%", m/100, m)
+		}
+		return cli.Usagef("--max-unavailable %g is outside [0, 1)", m).WithHint("%s", hint)
+	}
+	return first(
+		checkShare("--target", n.Target, 0.55),
+		checkBetween("--demand", n.Demand, 0, math.Inf(1), 12000),
+		checkBetween("--imbalance", n.Imbalance, 1, math.Inf(1), 1.2),
+		checkBetween("--spares", float64(n.Spares), 0, math.Inf(1), 2),
+		checkBetween("--floor", float64(n.Floor), 0, math.Inf(1), 3),
+	)
+}
+
+// sizeAnswer is the document and the table of a size; cpu is the utilization of
+// the CPU at the capacity, nil when it is unknown.
+func sizeAnswer(size capacity.Sizing, demand float64, cpu *float64) (capacityData, [][4]string) {
+	data := capacityData{
+		Question: "size", Instances: &size.Instances, Binding: size.Binding, PerSecond: &size.PerSecond,
+		Demand: &demand, Utilization: &size.Utilization,
+	}
+	rows := [][4]string{
+		{"instances", fmt.Sprint(size.Instances), "instances", "the largest rule: " + size.Binding},
+		{"utilization", fmt.Sprintf("%.3f", size.Utilization), "ratio", fmt.Sprintf("%s / (%d x %s)", capacity.Digits(demand, 10), size.Instances, capacity.Digits(size.PerSecond, 6))},
+		{"capacity", short(size.PerSecond), "req/s", "lower end of the 95 % interval of one instance"},
+	}
+	for _, r := range size.Rules {
+		data.Rules = append(data.Rules, capacityRule{r.Name, r.Instances, r.Why})
+		rows = append(rows, [4]string{"rule " + r.Name, fmt.Sprint(r.Instances), "instances", r.Why})
+	}
+	if cpu != nil {
+		rows = append(rows, [4]string{"CPU beside it", fmt.Sprintf("%.0f", 100*size.Utilization**cpu), "% of CPU", fmt.Sprintf("utilization x %.3f of CPU at capacity", *cpu)})
+	}
+	return data, rows
+}
+
+// safeCapacity is the lower end of a curve's capacity, or why there is none.
+func safeCapacity(path string, c capacity.Curve) (float64, error) {
+	low, err := c.Capacity.Safe()
+	switch {
+	case errors.Is(err, capacity.ErrNoKnee):
+		return 0, cli.Usagef("%q has no capacity to size with", path).WithCause(err).WithHint("measure further: wxops stress shift, until the verdict is ok")
+	case err != nil:
+		return 0, cli.Usagef("the capacity of %q cannot be used", path).WithCause(err).WithHint("measure longer, so that the interval lies above zero")
+	}
+	return low, nil
+}
+
+// forecastDemand is the highest day-peak quantile of the service in a forecast,
+// or the highest upper bound where a step is a day or longer.
+func forecastDemand(s *cli.IO, path, service string) (float64, doc.Input, error) {
+	var data forecastData
+	in, err := readDocument(s, path, kindForecast, &data)
+	if err != nil {
+		return 0, in, err
+	}
+	for _, f := range data.Series {
+		if f.Name != service && len(data.Series) > 1 {
+			continue
+		}
+		switch {
+		case len(f.Peak) > 0:
+			return slices.Max(f.Peak), in, nil
+		case len(f.Bands) > 0 && len(f.Bands[len(f.Bands)-1].High) > 0:
+			return slices.Max(f.Bands[len(f.Bands)-1].High), in, nil
+		}
+		return 0, in, cli.Usagef("the forecast of %q has no steps", f.Name)
+	}
+	return 0, in, cli.Usagef("%q has no forecast of service %q among its %d series", path, service, len(data.Series)).WithHint("name the series like the service of the curve")
+}
