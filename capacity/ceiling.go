@@ -140,13 +140,12 @@ type queueTrace struct {
 	st       Station
 	gaps     []float64 // mean 1
 	services []float64 // seconds
-	waits    []float64
 	free     []float64
 }
 
 func newQueueTrace(st Station) *queueTrace {
 	rng := rand.New(rand.NewPCG(6, 1))
-	t := &queueTrace{st: st, gaps: make([]float64, simulated), services: make([]float64, simulated), waits: make([]float64, simulated-simulatedWarmUp), free: make([]float64, st.Servers)}
+	t := &queueTrace{st: st, gaps: make([]float64, simulated), services: make([]float64, simulated), free: make([]float64, st.Servers)}
 	for i := range t.gaps {
 		t.gaps[i] = interval(rng, st.ArrivalsCV)
 		t.services[i] = st.Service * variate(rng, st.ServiceCV)
@@ -183,36 +182,61 @@ func variate(rng *rand.Rand, cv float64) float64 {
 }
 
 // met runs the stream at utilization rho. free is a heap of the times at which
-// servers become idle.
+// servers become idle. A response is the wait and a service time that does not
+// depend on it, of which the law is known: only the waits are counted, so that
+// the tail of the service times adds no chance (with 16 servers and a CV of 2 it
+// moved the ceiling by 12 %).
 func (t *queueTrace) met(rho float64, g Goal) bool {
 	clear(t.free)
 	spacing := t.st.Service / (rho * float64(t.st.Servers))
-	now, sum := 0.0, 0.0
+	idle := t.st.missed(g, 0)
+	now, waited, missed := 0.0, 0.0, 0.0
 	for i, gap := range t.gaps {
 		now += gap * spacing
 		start := max(now, t.free[0])
-		end := start + t.services[i]
-		t.free[0] = end
+		t.free[0] = start + t.services[i]
 		sink(t.free)
-		if i >= simulatedWarmUp {
-			v := end - now
-			if g.Wait {
-				v = start - now
-			}
-			t.waits[i-simulatedWarmUp] = v
-			sum += v
+		switch wait := start - now; {
+		case i < simulatedWarmUp:
+		case wait == 0:
+			missed += idle
+		default:
+			waited += wait
+			missed += t.st.missed(g, wait)
 		}
 	}
-	if math.IsNaN(g.Quantile) {
-		return sum/float64(len(t.waits)) <= g.Bound
+	n := float64(simulated - simulatedWarmUp)
+	if !math.IsNaN(g.Quantile) {
+		return missed <= (1-g.Quantile)*n
 	}
-	over := 0
-	for _, v := range t.waits {
-		if v > g.Bound*(1+1e-12) {
-			over++
+	mean := waited / n
+	if !g.Wait {
+		mean += t.st.Service
+	}
+	return mean <= g.Bound
+}
+
+// missed is the probability that a request that has waited misses a goal on a
+// quantile.
+func (st Station) missed(g Goal, wait float64) float64 {
+	left := g.Bound*(1+1e-12) - wait
+	if g.Wait || st.ServiceCV == 0 {
+		if g.Wait && left < 0 || !g.Wait && left < st.Service {
+			return 1
 		}
+		return 0
 	}
-	return float64(over) <= (1-g.Quantile)*float64(len(t.waits))
+	x, cv2 := left/st.Service, st.ServiceCV*st.ServiceCV
+	switch {
+	case x <= 0:
+		return 1
+	case cv2 == 1:
+		return math.Exp(-x)
+	case cv2 > 1:
+		s2 := math.Log(1 + cv2)
+		return 0.5 * math.Erfc((math.Log(x)+s2/2)/math.Sqrt(2*s2))
+	}
+	return distuv.Gamma{Alpha: 1 / cv2, Beta: 1 / cv2}.Survival(x)
 }
 
 // sink moves the root of a heap of ascending times to its place.

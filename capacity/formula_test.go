@@ -168,6 +168,25 @@ func TestCeilingAgreesWithTheQueueSimulator(t *testing.T) {
 	}
 }
 
+// With a server for every request the response is the service time: where the
+// bound is a little above its quantile by the law (lognormal, gamma) the ceiling
+// is high, a little below it the objective cannot be met.
+func TestCeilingKnowsTheTailOfTheServiceTime(t *testing.T) {
+	// P(S > x) = 1 %: lognormal of CV 2 and mean 1, exp(2.3263 sigma - sigma^2/2)
+	// with sigma^2 = ln 5; gamma of CV 0.5 (Erlang 4): half the chi-square
+	// quantile of 8 degrees over 4, 20.0902 / 8
+	sigma := math.Sqrt(math.Log(5))
+	for cv, quantile := range map[float64]float64{2: math.Exp(2.326348*sigma - sigma*sigma/2), 0.5: 20.0902 / 8} {
+		st := Station{Servers: 64, Service: 1, ServiceCV: cv}
+		if got, err := Ceiling(st, []Goal{{0.99, 1.002 * quantile, false}}); err != nil || got < 0.6 {
+			t.Errorf("cv %v, just above: %v, %v", cv, got, err)
+		}
+		if got, err := Ceiling(st, []Goal{{0.99, 0.998 * quantile, false}}); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("cv %v, just below: %v, %v", cv, got, err)
+		}
+	}
+}
+
 func TestCeilingRefuses(t *testing.T) {
 	if _, err := Ceiling(Station{Servers: 1, Service: 0.01, ServiceCV: 1}, []Goal{{0.99, 0.02, false}}); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("p99 of 2 service times: %v, want ErrUnreachable", err)
