@@ -125,6 +125,13 @@ func printNames(s *cli.IO, output cli.Output, address string, all []naming.Insta
 		return err
 	}
 	return output.Print(s.Out, document, func() *cli.Table {
+		if output.Format == "csv" {
+			t := cli.NewTable("instance", "layer", "weight", "share_ratio", "health", "address")
+			for _, r := range d.Instances {
+				t.Row(r.Instance, r.Layer, r.Weight, r.Share, r.Health, r.Address)
+			}
+			return t
+		}
 		t := cli.NewTable("INSTANCE", "LAYER", ">WEIGHT", ">SHARE", "HEALTH", "ADDRESS")
 		for _, r := range d.Instances {
 			t.Row(r.Instance, cmp.Or(r.Layer, "-"), r.Weight, fmt.Sprintf("%.1f %%", 100*r.Share), r.Health, r.Address)
