@@ -236,8 +236,8 @@ func fitResource(name string, limit float64, x, y []float64) Resource {
 	r.PerSecond = rateAt(limit, r.Line.Idle, r.Line.Slope)
 	r.Low, r.High = middle95(rates)
 	r.Line.SlopeLow, r.Line.SlopeHigh = middle95(slopes)
-	if curve, error := floats.Dot(bend, residual), stat.StdDev(bends, nil); error > 1e-12*math.Abs(curve) {
-		r.Line.CurvatureT = curve / error
+	if curve, spread := floats.Dot(bend, residual), stat.StdDev(bends, nil); spread > 1e-12*math.Abs(curve) {
+		r.Line.CurvatureT = curve / spread
 	}
 	return r
 }
