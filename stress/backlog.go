@@ -138,6 +138,14 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 	return c.act(s, why), true
 }
 
+// mayProbe reports whether a backlog is to be sought now: the question is open,
+// a probe would answer it, and the instance was near the estimate for a while
+// without one that came up by itself.
+func (c *Controller) mayProbe(elapsed time.Duration, q suspicion) bool {
+	return c.phase == PhaseHold && !c.paused && c.vigil.readings == 0 && q.slower > open && q.wanted > 0 &&
+		elapsed >= probeAfter && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled
+}
+
 // wanted returns the backlog that a probe would keep up: at most three quarters
 // of the limit, and so little that a request behind it meets the objective with
 // its service time in 99 of 100 cases. It is 0 if that backlog would not show a

@@ -154,152 +154,6 @@ func (c *Controller) Step(s Sample) Decision {
 	return d
 }
 
-// account counts the requests and the harm.
-func (c *Controller) account(s Sample) {
-	n := s.Offered * s.Window.Seconds()
-	c.requests += n
-	bad := 0.0
-	if !math.IsNaN(s.SlowRatio) {
-		bad += s.SlowRatio
-	}
-	if !math.IsNaN(s.ErrorRatio) {
-		bad += s.ErrorRatio
-	}
-	// What a pause of the machine harms is counted as harm, but says nothing
-	// about the load: only the third pause is held against the test.
-	if c.asleep && c.pauses <= 2 {
-		c.asleep = c.stalled && c.fast.Backlog > 0.1*c.backlogLimit() // or the queue of it has still to be served
-		return
-	}
-	c.asleep = false
-	c.missed += math.Min(1, bad) * n
-}
-
-// learn adds the window to what is known and fits the model anew.
-func (c *Controller) learn(s Sample) {
-	w := c.windowOf(s)
-	c.windows = append(c.windows, w)
-	c.dropStalls()
-	w = c.windows[len(c.windows)-1]
-	if !w.stalled && w.steady && (c.phase == PhaseBaseline || w.wait < fewWait*s.Mean) {
-		wait := w.wait
-		if w.inferred || math.IsNaN(wait) {
-			wait = 0 // not known
-		}
-		c.hist.add(s.Buckets, wait, s.Offered)
-	}
-	if !w.stalled && w.inferred {
-		c.looks.Add(s.Looks...)
-	}
-	before := c.post
-	given := model{slots: s.Slots}
-	given.ca2, given.dealt = c.arrivals(s)
-	c.post = fit(c.windows, c.looks, c.surges.spans, c.hist.service(c.post.best), given, c.bound, c.miss, c.post.best)
-	if !(c.post.mean > 1e-3) || math.IsNaN(c.post.spread) || len(c.post.models) == 0 {
-		// No model explains the windows; what was known before still holds.
-		c.post = before
-		c.post.spread = math.Max(c.post.spread, 0.5)
-	}
-	if p, b := c.gaps.pairs, c.post.best; c.cfg.Balance == BalanceUnknown && p > 4 && math.Abs(b.ca2-1) > 0.3 {
-		// What the error of the estimated variability of arrivals moves.
-		moved := (1 - c.post.mean/b.saturation()) * b.ca2 * math.Sqrt(2/p) / (b.ca2 + b.cs2)
-		c.post.low *= math.Exp(-1.96 * moved)
-		c.post.high *= math.Exp(1.96 * moved)
-	}
-	c.est = Estimate{PerSecond: c.post.mean, Low: c.post.low, High: c.post.high, CPUCeiling: c.post.ceiling, LimitedBy: c.limitedBy()}
-	b := c.post.best
-	c.est.Model = capacity.Model{Kind: "ggk", Parameters: map[string]float64{
-		"workers": b.k, "service_seconds": b.alone, "contention_seconds_per_worker": b.slope, "service_scv_ratio": b.cs2, "arrival_scv_ratio": b.arrivalSCV(c.post.mean),
-		"degradation_ratio_per_request": c.post.degrade, "saturation_per_second": b.saturation(),
-	}}
-}
-
-// limitedBy names what is used up at the estimated capacity: the CPU; the
-// workers, with CPU to spare (queue); or neither, when the objective is so tight
-// that it is missed with both to spare.
-func (c *Controller) limitedBy() string {
-	switch used := c.post.mean / c.post.best.saturation(); {
-	case !(c.post.mean > 0) || c.post.spread > 0.1:
-		return "unknown"
-	case used < 0.75:
-		return "objective"
-	case c.post.ceiling >= 0.9:
-		return "cpu"
-	case math.IsNaN(c.post.ceiling):
-		return "unknown"
-	}
-	return "queue"
-}
-
-// dropStalls marks windows in which a queue came up although the rate does not
-// explain it: the instance, or its machine, stood still for a moment.
-func (c *Controller) dropStalls() {
-	last := &c.windows[len(c.windows)-1]
-	if c.phase != PhaseBaseline {
-		if last.wait > 0.2*c.bound && c.post.spread < 0.15 && last.offered < 0.8*c.post.mean {
-			last.stalled = true
-		}
-		return
-	}
-	least := math.Inf(1)
-	for _, w := range c.windows {
-		if !math.IsNaN(w.wait) {
-			least = math.Min(least, w.wait)
-		}
-	}
-	for i := range c.windows {
-		if w := &c.windows[i]; w.wait > 5*least+0.05*c.bound {
-			w.stalled = true
-		}
-	}
-}
-
-// windowOf reads a sample for the fit.
-func (c *Controller) windowOf(s Sample) window {
-	w := window{seconds: s.Window.Seconds(), offered: s.meant(), throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: s.Mean}
-	w.n = math.Max(1, w.throughput*w.seconds)
-	if s.CPULimit > 0 {
-		w.cpu = s.CPU / s.CPULimit
-	}
-	switch {
-	case !math.IsNaN(s.QueueWait):
-		w.wait = s.QueueWait
-		w.queue = s.Offered * s.QueueWait
-	case !math.IsNaN(s.Backlog) && s.Throughput > 0:
-		w.wait = s.Backlog / s.Throughput
-		w.queue = s.Backlog
-		if !s.Inferred {
-			w.waitNoise = 0.3
-		}
-	}
-	w.inferred = s.Inferred && math.IsNaN(s.QueueWait)
-	if !w.inferred && !math.IsNaN(w.wait) {
-		w.service -= w.wait
-	}
-	w.response = s.Mean
-	w.before = c.lastBacklog / math.Max(1, w.throughput)
-	w.stalled = c.stalled
-	w.steady = !c.stalled && !c.disturbed && !c.draining
-	c.lastBacklog = 0
-	if !math.IsNaN(c.fast.Backlog) {
-		c.lastBacklog = c.fast.Backlog
-	}
-	// What a stall or a guard left in the queue belongs to the next window.
-	left := c.lastBacklog > 0.1*c.backlogLimit()
-	c.draining = (c.stalled || c.disturbed) && left
-	c.stalled, c.disturbed = c.stalled && left, false
-	return w
-}
-
-// arrivals returns the squared coefficient of variation of the arrivals, or the
-// rate of the stream that they are dealt out of in turn, per second.
-func (c *Controller) arrivals(s Sample) (ca2, dealt float64) {
-	if c.cfg.Balance == BalanceTurn && s.Total > 0 {
-		return 1, s.Total
-	}
-	return c.gaps.scv(), 0
-}
-
 // set changes the target.
 func (c *Controller) set(rate float64, at time.Duration) {
 	if rate != c.target && !math.IsNaN(rate) {
@@ -307,24 +161,58 @@ func (c *Controller) set(rate float64, at time.Duration) {
 	}
 }
 
+// decide chooses what to do until the next window.
 func (c *Controller) decide(s Sample) Decision {
 	elapsed := s.End - c.start
-	if c.phase == PhaseBaseline {
-		c.base += (s.Offered - c.base) / float64(len(c.windows))
-		c.set(c.base, s.End)
-		good := 0
-		for _, w := range c.windows {
-			if !w.stalled {
-				good++
-			}
-		}
-		if elapsed < baselineTime || elapsed < 2*baselineTime && good < 3 && c.cfg.Window <= 2*time.Second {
-			return c.decision("measuring ordinary traffic")
-		}
-		c.phase = PhaseRamp
-		c.requests, c.missed = 0, 0 // nothing was changed so far: no harm of ours
+	if c.phase == PhaseBaseline && !c.rested(s, elapsed) {
+		return c.decision("measuring ordinary traffic")
 	}
+	// What is vague is approached from below.
 	ceiling := c.share() * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
+	c.observe(s, ceiling)
+	doubt := c.suspicion()
+	if v, reason := c.failure(elapsed, doubt); v != "" {
+		return c.finish(v, reason)
+	}
+	if c.mayProbe(elapsed, doubt) {
+		c.vigil, c.calm = vigil{readings: int(probeTime / guardPeriod), sought: doubt.wanted}, 0
+		return c.decision("looking what a backlog does to the service")
+	}
+	switch {
+	case c.confirmed() && elapsed >= c.longest(doubt):
+		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
+	case elapsed >= c.cfg.MaxDuration:
+		return c.finish(capacity.VerdictNoKnee, "the time is over")
+	case c.paused:
+		return c.decision("held by the user")
+	}
+	c.steer(s, ceiling)
+	return c.decision("")
+}
+
+// rested adds a window to the baseline and reports whether ordinary traffic is
+// known well enough for the ramp to begin.
+func (c *Controller) rested(s Sample, elapsed time.Duration) bool {
+	c.base += (s.Offered - c.base) / float64(len(c.windows))
+	c.set(c.base, s.End)
+	good := 0
+	for _, w := range c.windows {
+		if !w.stalled {
+			good++
+		}
+	}
+	if elapsed < baselineTime || elapsed < 2*baselineTime && good < 3 && c.cfg.Window <= 2*time.Second {
+		return false
+	}
+	c.phase = PhaseRamp
+	c.requests, c.missed = 0, 0 // nothing was changed so far: no harm of ours
+	return true
+}
+
+// observe notes how the window went: whether it was served well, whether it was
+// near ceiling, the rate at which the estimate is confirmed, and whether as much
+// arrived as was asked for.
+func (c *Controller) observe(s Sample, ceiling float64) {
 	safe := c.phase != PhaseBackOff && !(s.SlowRatio > c.miss) && !(s.Backlog > 0.5*c.backlogLimit())
 	if safe {
 		c.held = math.Max(c.held, math.Min(s.Offered, c.before))
@@ -355,53 +243,6 @@ func (c *Controller) decide(s Sample) Decision {
 	if limited && s.meant() > 0.97*c.cfg.MaxRate {
 		c.capped++
 	}
-	limit := usual + 6*c.cfg.Lag
-	wanted := c.wanted()
-	// Without the waits of every request the saturation is not known well
-	// enough to see a small loss of it.
-	slower, believed, suspected := c.post.degraded, credible, likely
-	if c.post.coarse {
-		slower = 0
-	}
-	if wanted == 0 {
-		believed, suspected = unprobed, credible
-	}
-	if slower > likely || slower > doubtful && wanted > 0 {
-		limit *= 2
-	}
-	if c.cfg.Window > 2*time.Second {
-		limit = 0 // a window is long enough
-	}
-	limit = min(limit, c.cfg.MaxDuration)
-	enough := patience
-	if c.post.outside {
-		enough = outsideHold
-	}
-	// The budget is that of the whole test, with the requests still to come.
-	budget := c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
-	switch {
-	case slower > believed:
-		return c.finish(capacity.VerdictMetastable, "the service slows down as its backlog grows")
-	case c.missed > budget && slower > suspected:
-		return c.finish(capacity.VerdictMetastable, "the error budget is spent, and most likely the service slows down as its backlog grows")
-	case c.missed > budget:
-		return c.finish(capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget))
-	case elapsed >= limit && slower > suspected && wanted > 0:
-		return c.finish(capacity.VerdictMetastable, "most likely the service slows down as its backlog grows")
-	case c.capped >= 3, c.short >= 5:
-		return c.finish(capacity.VerdictNoKnee, "no higher rate can be reached")
-	case c.vigil.readings == 0 && slower > open && wanted > 0 && !c.paused && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled && elapsed >= probeAfter && c.phase == PhaseHold:
-		c.vigil, c.calm = vigil{readings: int(probeTime / guardPeriod), sought: wanted}, 0
-		return c.decision("looking what a backlog does to the service")
-	case c.near >= holdTime && (c.post.spread < settled || c.near >= enough) && elapsed >= limit:
-		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
-	case elapsed >= c.cfg.MaxDuration:
-		return c.finish(capacity.VerdictNoKnee, "the time is over")
-	case c.paused:
-		return c.decision("held by the user")
-	}
-	c.steer(s, ceiling)
-	return c.decision("")
 }
 
 // steer chooses the next rate.
@@ -475,14 +316,4 @@ func (c *Controller) intent() string {
 		return fmt.Sprintf("let the backlog drain at %.0f/s", c.target)
 	}
 	return fmt.Sprintf("go on with %.0f/s", c.target)
-}
-
-func (c *Controller) finish(v capacity.Verdict, reason string) Decision {
-	c.phase, c.target = PhaseDone, c.base
-	d := c.decision(reason)
-	d.Verdict = v
-	if v != capacity.VerdictOK {
-		d.Estimate.PerSecond, d.Estimate.Low, d.Estimate.High = 0, c.held, 0
-	}
-	return d
 }
