@@ -1,6 +1,7 @@
 package stress
 
 import (
+	"maps"
 	"math"
 
 	"github.com/wxops/wxops/capacity"
@@ -67,6 +68,8 @@ func (c *Controller) learn(s Sample) {
 		"workers": b.k, "service_seconds": b.alone, "contention_seconds_per_worker": b.slope, "service_scv_ratio": b.cs2, "arrival_scv_ratio": b.arrivalSCV(c.post.mean),
 		"degradation_ratio_per_request": c.post.degrade, "saturation_per_second": b.saturation(),
 	}}
+	// What was not fitted has no value, and could not be recorded.
+	maps.DeleteFunc(c.est.Model.Parameters, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 }
 
 // dropStalls marks windows in which a queue came up although the rate does not

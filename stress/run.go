@@ -340,8 +340,12 @@ func (r *Runner) step(ctx context.Context, s Sample) (verdict, bool) {
 	return verdict{}, false
 }
 
-// pull moves the lever to the target of d; r.mu is held.
+// pull moves the lever to the target of d; r.mu is held. A decision that could
+// not be recorded is an error, whether or not it changes a weight.
 func (r *Runner) pull(ctx context.Context, d Decision) error {
+	if err := r.controller.Err(); err != nil {
+		return err
+	}
 	if d.Phase == PhaseBaseline {
 		return nil
 	}
@@ -443,7 +447,7 @@ func (r *Runner) watch(ctx context.Context, s Sample) (Decision, error) {
 	r.fillShare(&s)
 	d, act := r.controller.Watch(s)
 	if !act {
-		return Decision{}, nil
+		return Decision{}, r.controller.Err()
 	}
 	r.sentence(d)
 	if d.Done() {

@@ -3,6 +3,7 @@ package stress
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
 	"strings"
 	"sync"
@@ -89,6 +90,16 @@ func (s *standSource) Read(context.Context) (Reading, error) {
 	return r, nil
 }
 
+// A fullDisk takes so many bytes and no more.
+type fullDisk struct{ room int }
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	if d.room -= len(b); d.room < 0 {
+		return 0, errors.New("no space left on device")
+	}
+	return len(b), nil
+}
+
 // TestRunnerRestoresWhateverEndsTheTest ends tests in every way that does not
 // kill the process, as soon as the rate was raised: each names its cause, and
 // puts everything back.
@@ -103,6 +114,7 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 	for name, c := range map[string]struct {
 		end     func(r *Runner, s *stand, window, guard *atomic.Pointer[error], peers *atomic.Pointer[error], cancel func())
 		prepare func(s *stand)
+		log     io.Writer
 		verdict capacity.Verdict
 		reason  string
 		fails   bool // Run returns an error
@@ -138,6 +150,10 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 				cancel()
 			}, verdict: capacity.VerdictInterrupted, reason: "a signal ended the test",
 		},
+		// The lever is never asked again after the first write: only the log tells.
+		"decisions cannot be recorded": {
+			log: &fullDisk{room: 4000}, verdict: capacity.VerdictGuard, reason: "write run log: no space left on device",
+		},
 		"the weights cannot be set": {
 			prepare: func(s *stand) { s.refuse = errors.New("weight of checkout/a is 77 before the write") },
 			verdict: capacity.VerdictGuard, reason: "is 77 before the write",
@@ -158,7 +174,7 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 				var window, guard, peers atomic.Pointer[error]
 				r := NewRunner(Options{
 					Instance: "checkout/a", Config: Config{Objective: objective}, Lever: s,
-					Sources: []Source{s.source("metrics", &window)}, Guards: []Source{s.source("registry", &guard)},
+					Sources: []Source{s.source("metrics", &window)}, Guards: []Source{s.source("registry", &guard)}, Log: c.log,
 					Healthy: func(context.Context) error {
 						if err := peers.Load(); err != nil {
 							return *err

@@ -44,7 +44,8 @@ type runLogLine struct {
 }
 
 // A Recorder is a Controller that writes every input and decision to a run
-// log. A write error stops nothing; Err returns the first one.
+// log. A write error changes no decision; Err returns the first one, and what is
+// not recorded must not be done.
 type Recorder struct {
 	*Controller
 	w   io.Writer
