@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What the controller gathers beside windows: service times, the variability of
-// arrivals, and spans with enough work for all workers.
+// What the controller gathers beside windows: service times and the variability
+// of arrivals.
 
 // A histogram gathers the response times of windows in which few requests
 // waited: the distribution of the service time, once the waits are taken off.
@@ -159,25 +159,4 @@ func (g *dispersion) scv() float64 {
 	v := g.sum / g.pairs
 	z := (v - 1) * math.Sqrt(g.pairs/2)
 	return 1 + (v-1)*math.Min(1, z*z/16)
-}
-
-// surges are the spans between two guard readings in which there was enough
-// work for all workers. How much was done then, against the backlog at the
-// beginning, tells whether a backlog slows the instance down. A window cannot
-// tell: there a slow service is what made the backlog.
-type surges struct{ spans []surge }
-
-type surge struct {
-	seconds, backlog, after, arrived, done float64
-	rate                                   float64 // of arrivals that is asked for, per second
-	service                                float64 // mean service time of those done, NaN if unknown
-}
-
-func (g *surges) add(before, after Sample, rate float64) {
-	u := surge{rate: rate, seconds: after.Window.Seconds(), backlog: before.Backlog, arrived: after.Offered * after.Window.Seconds(), service: after.Mean - after.QueueWait}
-	if gap := after.End - after.Window - before.End; !(u.backlog > 3) || !(u.arrived >= 0) || gap.Abs() > after.Window/10 {
-		return
-	}
-	u.done, u.after = u.arrived+before.Backlog-after.Backlog, after.Backlog
-	g.spans = append(g.spans, u)
 }

@@ -63,81 +63,6 @@ func (w window) serviceTime(prior model, mean float64) (seconds, variance float6
 	return w.service, 0
 }
 
-// A line is a weighted least-squares fit of y on three regressors with
-// Gaussian priors on the coefficients.
-type line struct {
-	coef [3]float64
-	cov  [3][3]float64
-	log  float64 // of the evidence, up to a constant
-}
-
-// regress solves the normal equations. A coefficient whose precision is
-// infinite is its prior mean.
-func regress(x [][3]float64, y, weight []float64, mean, precision [3]float64) line {
-	var a [3][3]float64
-	var b [3]float64
-	var l line
-	for i := range 3 {
-		a[i][i] = 1
-		if !math.IsInf(precision[i], 1) {
-			a[i][i] = precision[i]
-			l.log += math.Log(precision[i]) / 2
-		}
-	}
-	for r := range x {
-		left := y[r]
-		for i := range 3 {
-			left -= mean[i] * x[r][i]
-		}
-		for i := range 3 {
-			if math.IsInf(precision[i], 1) {
-				continue
-			}
-			for j := range 3 {
-				if !math.IsInf(precision[j], 1) {
-					a[i][j] += weight[r] * x[r][i] * x[r][j]
-				}
-			}
-			b[i] += weight[r] * x[r][i] * left
-		}
-	}
-	inv, det := invert(a)
-	l.cov = inv
-	l.log -= math.Log(det) / 2
-	for i := range 3 {
-		for j := range 3 {
-			l.coef[i] += inv[i][j] * b[j]
-		}
-		if math.IsInf(precision[i], 1) {
-			l.coef[i], l.cov[i][i] = 0, 0
-		} else {
-			l.log -= precision[i] * l.coef[i] * l.coef[i] / 2
-		}
-		l.coef[i] += mean[i]
-	}
-	for r := range x {
-		d := y[r] - l.coef[0]*x[r][0] - l.coef[1]*x[r][1] - l.coef[2]*x[r][2]
-		l.log -= weight[r] * d * d / 2
-	}
-	return l
-}
-
-// invert returns the inverse and the determinant of a symmetric positive
-// definite matrix.
-func invert(a [3][3]float64) (out [3][3]float64, det float64) {
-	c := func(i, j int) float64 {
-		i1, i2, j1, j2 := (i+1)%3, (i+2)%3, (j+1)%3, (j+2)%3
-		return a[i1][j1]*a[i2][j2] - a[i1][j2]*a[i2][j1]
-	}
-	det = a[0][0]*c(0, 0) + a[0][1]*c(0, 1) + a[0][2]*c(0, 2)
-	for i := range 3 {
-		for j := range 3 {
-			out[i][j] = c(j, i) / det
-		}
-	}
-	return out, det
-}
-
 // candidates are the numbers of workers that are tried: every one up to 64,
 // then steps of 1.5 %.
 var candidates = func() []float64 {
@@ -322,8 +247,6 @@ func fitService(ws []window, cs2 float64, prior model) (constant, contended, deg
 	return constant, contended, degraded
 }
 
-func normalCDF(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
-
 // fitCPU regresses the utilization of the CPU on the busy workers: the slope
 // is the utilization at saturation over the number of workers.
 func fitCPU(ws []window, svc line, cs2 float64) (line, bool) {
@@ -427,82 +350,6 @@ func waitLikelihood(ws []window, m model) float64 {
 		log += l
 	}
 	return log
-}
-
-// slowDowns are the relative slow-downs per waiting request that are tried, and
-// slowDownPrior how likely there is one at all: most services have none.
-var slowDowns = []float64{0.005, 0.01, 0.02}
-
-const slowDownPrior = 0.1
-
-// slowDownSuspected is the slow-down per waiting request by which the service
-// time of a window with a queue may be off, where it stands for one without.
-const slowDownSuspected = 0.005
-
-// oldAge is the factor of aged, found in simulation of 4 to 32 workers at 85 to
-// 99 % of saturation, with coefficients of variation from 0.5 to 1.5.
-const oldAge = 1.7
-
-// aged returns by how much, relative, the mean service time of a span exceeds
-// that of all requests: where a backlog has come up although the rate does not
-// explain it, those in service at the beginning are likely to be slow ones.
-func (m model) aged(u surge) float64 {
-	return oldAge * math.Max(0, 1-u.rate/m.saturation()) * m.cs2 * m.k / u.done
-}
-
-// mayHaveEmptied is the chance of an empty queue within a span above which the
-// span says nothing about the saturation.
-const mayHaveEmptied = 0.2
-
-// emptied returns the chance that the queue ran empty within a span that begins
-// and ends with a backlog. Between its ends the backlog is a Brownian bridge,
-// whose lowest point is known: Karlin and Taylor, A First Course in Stochastic
-// Processes, 1975, chapter 7.
-func (m model) emptied(u surge) float64 {
-	return math.Exp(-2 * u.backlog * u.after / (m.saturation() * u.seconds * (m.arrivalSCV(u.rate) + m.cs2)))
-}
-
-// due returns how many requests all workers complete in a span, of which each
-// waiting one slows the others down by d, and the variance of that number.
-func (m model) due(u surge, d float64) (n, variance float64) {
-	if u.service > 0 {
-		n = m.k * u.seconds / u.service
-		return n, m.k*(1+m.cs2) + 0.04*0.04*n*n
-	}
-	n = m.saturation() * u.seconds / (1 + d*(u.backlog+u.after)/2)
-	return n, n*m.cs2 + 1
-}
-
-// spanLikelihood is the logarithm of the chance of what was done in the spans
-// in which all workers were busy: the plainest evidence of the saturation there
-// is. degraded is the part of it that a slow-down under backlog has.
-func spanLikelihood(spans []surge, m model) (log, degraded float64) {
-	sat := m.saturation()
-	given := func(d float64) float64 {
-		l := 0.0
-		for _, u := range spans {
-			if u.service > 0 && u.done >= 1 {
-				// The backlog that comes by what arrives, not by what is slow.
-				b := math.Max(u.backlog/2, u.backlog+(u.arrived-sat*u.seconds)/2)
-				off := u.service/(m.saturated()*(1+d*b+m.aged(u))) - 1
-				l -= math.Min(12, off*off*u.done/(m.cs2+0.02)/2)
-			}
-			if m.emptied(u) > mayHaveEmptied {
-				continue
-			}
-			due, variance := m.due(u, d)
-			l -= (u.done-due)*(u.done-due)/2/variance + math.Log(variance)/2
-		}
-		return l
-	}
-	healthy := given(0) + math.Log(1-slowDownPrior)
-	log = healthy
-	for _, d := range slowDowns {
-		l := given(d) + math.Log(slowDownPrior/float64(len(slowDowns)))
-		top := math.Max(log, l)
-		log = top + math.Log(math.Exp(log-top)+math.Exp(l-top))
-	}
-	return log, 1 - math.Exp(healthy-log)
 }
 
 // finish normalizes the weights and computes the capacity of every model that
