@@ -171,7 +171,7 @@ func (c *Controller) decide(s Sample) Decision {
 	ceiling := c.share() * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
 	c.observe(s, ceiling)
 	doubt := c.suspicion()
-	if v, reason := c.failure(elapsed, doubt); v != "" {
+	if v, reason := c.stop(elapsed, doubt); v != "" {
 		return c.finish(v, reason)
 	}
 	if c.mayProbe(elapsed, doubt) {

@@ -50,15 +50,18 @@ func (c *Controller) budget(elapsed time.Duration) float64 {
 	return c.cfg.ErrorBudget * (c.requests + c.target*math.Max(0, (usual-elapsed).Seconds()))
 }
 
-// failure returns the verdict, and why, of a test that must not or cannot go on;
+// stop returns the verdict, and why, of a test that must not or cannot go on;
 // none if it can.
-func (c *Controller) failure(elapsed time.Duration, q suspicion) (capacity.Verdict, string) {
+func (c *Controller) stop(elapsed time.Duration, q suspicion) (capacity.Verdict, string) {
 	budget := c.budget(elapsed)
 	switch {
 	case q.slower > q.believed:
 		return capacity.VerdictMetastable, "the service slows down as its backlog grows"
 	case c.missed > budget && q.slower > q.suspected:
 		return capacity.VerdictMetastable, "the error budget is spent, and most likely the service slows down as its backlog grows"
+	case c.missed > budget && c.confirmed() && q.slower <= doubtful:
+		// Nothing more is to be harmed, and nothing more is to be learned.
+		return capacity.VerdictOK, "the estimate was confirmed, and the error budget is spent"
 	case c.missed > budget:
 		return capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget)
 	case elapsed >= c.longest(q) && q.slower > q.suspected && q.wanted > 0:
