@@ -436,10 +436,12 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 		return context.Canceled
 	case unread != nil:
 		return unread
-	case d.Verdict == load.VerdictClientLimited, d.Verdict == load.VerdictGuard:
+	case d.Verdict == load.VerdictGuard:
 		return cli.Exit(cli.ExitGuarded)
-	case r.Sent() == 0:
+	case r.Sent() == 0: // whether the generator was slow is no matter then
 		return nothingSent(r.LastError, o)
+	case d.Verdict == load.VerdictClientLimited:
+		return cli.Exit(cli.ExitGuarded)
 	case len(d.Missed()) > 0:
 		return cli.Exit(cli.ExitNo)
 	}
