@@ -21,8 +21,8 @@ const (
 	watchTime   = 2400 * time.Millisecond // at most, of a backlog that came by itself
 	watchRate   = 0.97                    // of the estimated capacity at most, while a backlog drains that came by itself
 	probeTime   = 8 * time.Second         // at most; it ends with the answer
-	probed      = 0.75                    // of the limit is sought at most: what is learnt grows with its square
-	probeRate   = 1.01                    // of the estimated capacity at most, while a backlog is sought
+	probed      = 0.85                    // of the limit is sought at most: what is learnt grows with its square
+	probeRate   = 0.99                    // of the estimated capacity at most, while a backlog is sought: natural traffic comes on top
 	probeAfter  = 11 * time.Second        // since the start of the test
 	probeNear   = 2 * time.Second         // near the estimate, without a backlog, before one is sought
 	filling     = 300 * time.Millisecond  // in which a backlog shall come up to what is sought
@@ -146,7 +146,7 @@ func (c *Controller) mayProbe(elapsed time.Duration, q suspicion) bool {
 		elapsed >= probeAfter && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled
 }
 
-// wanted returns the backlog that a probe would keep up: at most three quarters
+// wanted returns the backlog that a probe would keep up: at most probed
 // of the limit, and so little that a request behind it meets the objective with
 // its service time in 99 of 100 cases. It is 0 if that backlog would not show a
 // slow-down of half a per cent per waiting request.
