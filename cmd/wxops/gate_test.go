@@ -26,7 +26,7 @@ func TestGateRefusesASlowerProcess(t *testing.T) {
 		t.Cleanup(func() { _ = p.Close() })
 		return p
 	}
-	base, same, slower := start(12*time.Millisecond, 1), start(12*time.Millisecond, 2), start(16*time.Millisecond, 3)
+	base, slower := start(12*time.Millisecond, 1), start(16*time.Millisecond, 3)
 	gate := func(next *demo.Process, duration string) (d stress.GateDocument, code int) {
 		t.Helper()
 		var out, log bytes.Buffer
@@ -53,7 +53,18 @@ func TestGateRefusesASlowerProcess(t *testing.T) {
 	if code != 1 || d.Verdict != stress.GateRegression || d.Metrics[0].Name != metricP99 || d.Metrics[0].Low == nil || *d.Metrics[0].Low <= 0 {
 		t.Errorf("slower by a third: exit %d, %+v", code, d)
 	}
-	if d, code := gate(same, "6s"); code == 1 || d.Verdict == stress.GateRegression || len(d.Metrics) != 2 {
-		t.Errorf("the same version: exit %d, %+v", code, d)
+	// A gate refuses one healthy version in a hundred, and a process may have drawn
+	// the busier core for all of a test: two in a row are no chance.
+	for _, seed := range []uint64{2, 4} {
+		d, code = gate(start(12*time.Millisecond, seed), "6s")
+		if len(d.Metrics) != 2 {
+			t.Errorf("the same version: exit %d, %+v", code, d)
+		}
+		if d.Verdict != stress.GateRegression {
+			break
+		}
+	}
+	if code == 1 || d.Verdict == stress.GateRegression {
+		t.Errorf("the same version, twice: exit %d, %+v", code, d)
 	}
 }
