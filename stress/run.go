@@ -343,7 +343,7 @@ func (r *Runner) step(ctx context.Context, s Sample) (verdict, bool) {
 // pull moves the lever to the target of d; r.mu is held. A decision that could
 // not be recorded is an error, whether or not it changes a weight.
 func (r *Runner) pull(ctx context.Context, d Decision) error {
-	if err := r.controller.Err(); err != nil {
+	if err := r.recorded(); err != nil {
 		return err
 	}
 	if d.Phase == PhaseBaseline {
@@ -359,6 +359,21 @@ func (r *Runner) pull(ctx context.Context, d Decision) error {
 	r.share.set(r.now(), r.o.Lever.Share())
 	r.snap.TargetRate = d.Target
 	return err
+}
+
+// recorded says why the last decision is not in the run log, if it is not. A
+// lost lease comes first: the restore that it began closes the log.
+func (r *Runner) recorded() error {
+	err := r.controller.Err()
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-r.o.Lever.Lost():
+		return errLost
+	default:
+		return err
+	}
 }
 
 // obey applies a command of the user.
@@ -447,7 +462,7 @@ func (r *Runner) watch(ctx context.Context, s Sample) (Decision, error) {
 	r.fillShare(&s)
 	d, act := r.controller.Watch(s)
 	if !act {
-		return Decision{}, r.controller.Err()
+		return Decision{}, r.recorded()
 	}
 	r.sentence(d)
 	if d.Done() {

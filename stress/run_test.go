@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,6 +101,23 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// A closingLog takes two lines; then the lease is lost, and the restore that
+// this begins has closed the log.
+type closingLog struct {
+	lost  chan struct{}
+	lines int
+}
+
+func (l *closingLog) Write(b []byte) (int, error) {
+	if l.lines++; l.lines == 3 {
+		close(l.lost)
+	}
+	if l.lines >= 3 {
+		return 0, os.ErrClosed
+	}
+	return len(b), nil
+}
+
 // TestRunnerRestoresWhateverEndsTheTest ends tests in every way that does not
 // kill the process, as soon as the rate was raised: each names its cause, and
 // puts everything back.
@@ -114,7 +132,7 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 	for name, c := range map[string]struct {
 		end     func(r *Runner, s *stand, window, guard *atomic.Pointer[error], peers *atomic.Pointer[error], cancel func())
 		prepare func(s *stand)
-		log     io.Writer
+		log     func(*stand) io.Writer
 		verdict capacity.Verdict
 		reason  string
 		fails   bool // Run returns an error
@@ -152,7 +170,11 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 		},
 		// The lever is never asked again after the first write: only the log tells.
 		"decisions cannot be recorded": {
-			log: &fullDisk{room: 4000}, verdict: capacity.VerdictGuard, reason: "write run log: no space left on device",
+			log: func(*stand) io.Writer { return &fullDisk{room: 4000} }, verdict: capacity.VerdictGuard, reason: "write run log: no space left on device",
+		},
+		"the restore of a lost lease closes the log": {
+			log:     func(s *stand) io.Writer { return &closingLog{lost: s.lost} },
+			verdict: capacity.VerdictGuard, reason: "the lease was lost",
 		},
 		"the weights cannot be set": {
 			prepare: func(s *stand) { s.refuse = errors.New("weight of checkout/a is 77 before the write") },
@@ -171,10 +193,14 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 				if c.prepare != nil {
 					c.prepare(s)
 				}
+				var log io.Writer
+				if c.log != nil {
+					log = c.log(s)
+				}
 				var window, guard, peers atomic.Pointer[error]
 				r := NewRunner(Options{
 					Instance: "checkout/a", Config: Config{Objective: objective}, Lever: s,
-					Sources: []Source{s.source("metrics", &window)}, Guards: []Source{s.source("registry", &guard)}, Log: c.log,
+					Sources: []Source{s.source("metrics", &window)}, Guards: []Source{s.source("registry", &guard)}, Log: log,
 					Healthy: func(context.Context) error {
 						if err := peers.Load(); err != nil {
 							return *err
