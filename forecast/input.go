@@ -79,11 +79,13 @@ func NewInput(o ReadOptions) *Input {
 // answered something else than a history.
 func (in *Input) Add(name string, r io.Reader) error {
 	in.file = name
-	b, free, err := unpacked(bufio.NewReaderSize(r, sampleBytes))
+	b, err := Unpack(r)
+	if err == nil {
+		err = isText(b)
+	}
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
 	}
-	defer free()
 	first, err := firstByte(b)
 	if err == io.EOF {
 		return nil // an empty file has no series; Series says so

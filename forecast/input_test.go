@@ -3,6 +3,7 @@ package forecast
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"fmt"
 	"math"
 	"os"
@@ -266,7 +267,11 @@ func TestCompressedInput(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, b := range map[string][]byte{"gzip": zipped.Bytes(), "zstd": packed.Bytes()} {
+	bzipped, err := base64.StdEncoding.DecodeString("QlpoOTFBWSZTWR9BrMMAACLZgAAQQAZ7ECAABAAgAFRANAA2koxPTapm+fWWTDZ4RHYOx0epRpOFJUzQ0uUz+LuSKcKEgPoNZhg=") // by bzip2 1.0.8
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"gzip": zipped.Bytes(), "zstd": packed.Bytes(), "bzip2": bzipped} {
 		c := inputCase{name: name, text: string(b), series: map[string][]float64{"a": {1, 2, 3}}, start: januaryFifth, step: time.Hour}
 		c.check(t)
 		in := NewInput(ReadOptions{})

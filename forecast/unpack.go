@@ -17,32 +17,31 @@ import (
 // sampleBytes of a file are looked at to tell its form.
 const sampleBytes = 1 << 20
 
-// unpacked looks at the first bytes of a file and returns the UTF-8 text behind
-// them. The function that it returns frees what the reader holds.
-func unpacked(b *bufio.Reader) (*bufio.Reader, func(), error) {
-	free := func() {}
+// Unpack returns the UTF-8 text behind r: gzip, zstd, bzip2, UTF-16 and the mark
+// that text begins with are seen by their first bytes. The error wraps ErrFormat
+// where r is packed in a way that is not read, and says which.
+func Unpack(r io.Reader) (*bufio.Reader, error) {
+	b := bufio.NewReaderSize(r, sampleBytes)
 	magic, _ := b.Peek(6)
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		b = bufio.NewReaderSize(z, sampleBytes)
 	case bytes.HasPrefix(magic, []byte("BZh")):
 		b = bufio.NewReaderSize(bzip2.NewReader(b), sampleBytes)
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1)) // of one: starts no goroutine, so nothing is to be closed
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		b, free = bufio.NewReaderSize(z, sampleBytes), z.Close
+		b = bufio.NewReaderSize(z, sampleBytes)
 	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		return nil, nil, fmt.Errorf("%w: packed by xz; unpack it with xz -dc", ErrFormat)
+		return nil, fmt.Errorf("%w: packed by xz; unpack it with xz -dc", ErrFormat)
 	case bytes.HasPrefix(magic, []byte("PK\x03\x04")):
-		return nil, nil, fmt.Errorf("%w: a zip archive or a workbook; unpack it, or save the sheet as CSV", ErrFormat)
-	case bytes.HasPrefix(magic, []byte("PAR1")):
-		return nil, nil, fmt.Errorf("%w: Parquet; write it as CSV", ErrFormat)
+		return nil, fmt.Errorf("%w: a zip archive or a workbook; unpack it, or save the sheet as CSV", ErrFormat)
 	}
 	mark, _ := b.Peek(3)
 	switch {
@@ -56,11 +55,19 @@ func unpacked(b *bufio.Reader) (*bufio.Reader, func(), error) {
 	if bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		_, _ = b.Discard(3) // what was peeked is there
 	}
-	if head, _ := b.Peek(512); bytes.IndexByte(head, 0) >= 0 {
-		free()
-		return nil, nil, fmt.Errorf("%w: binary data; metric stores write text: /api/v1/export of VictoriaMetrics, not its native form", ErrFormat)
+	return b, nil
+}
+
+// isText refuses what Unpack returned where its beginning is no text.
+func isText(b *bufio.Reader) error {
+	head, _ := b.Peek(512)
+	switch {
+	case bytes.HasPrefix(head, []byte("PAR1")):
+		return fmt.Errorf("%w: Parquet; write it as CSV", ErrFormat)
+	case bytes.IndexByte(head, 0) >= 0:
+		return fmt.Errorf("%w: binary data; metric stores write text: /api/v1/export of VictoriaMetrics, not its native form", ErrFormat)
 	}
-	return b, free, nil
+	return nil
 }
 
 // A utf16Reader turns UTF-16, as Excel and PowerShell write it, into UTF-8. A half

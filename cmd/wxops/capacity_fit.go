@@ -31,7 +31,7 @@ func newCapacityFit(s *cli.IO) *cobra.Command {
 known, memory_bytes, disk_bytes_per_second and network_bytes_per_second, and
 fits use = idle + cost x rate for each. The capacity is the rate at which the
 first resource reaches its ceiling: --ceiling of the CPU, 0.85 of the memory,
-the limits of disk and network. The file may be gzipped; - is standard input.
+the limits of disk and network. The file may be packed; - is standard input.
 
 Exit codes: 2 the metrics cannot show it, for the reason given.`,
 		Example: `  wxops capacity fit metrics.csv --shape 4C8G --ceiling 0.6

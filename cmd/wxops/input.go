@@ -1,24 +1,24 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/wxops/wxops/capacity"
+	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
 )
 
 // readInput returns the text of a file, or of standard input for "-": at most as
-// many bytes as a document may have. The entry has the sum of the file as it is,
-// compressed or not.
+// many bytes as a document may have, unpacked. The entry has the sum of the file
+// as it is.
 func readInput(s *cli.IO, path string) ([]byte, doc.Input, error) {
 	r := s.In
 	if path != "-" {
@@ -31,9 +31,9 @@ func readInput(s *cli.IO, path string) ([]byte, doc.Input, error) {
 	}
 	hash := sha256.New()
 	file := io.TeeReader(r, hash)
-	text, err := unpacked(file)
+	text, err := forecast.Unpack(file)
 	if err != nil {
-		return nil, doc.Input{}, cli.Unreadable(path, err)
+		return nil, doc.Input{}, unread(path, err)
 	}
 	b, err := io.ReadAll(io.LimitReader(text, doc.MaxBytes+1))
 	switch {
@@ -43,23 +43,19 @@ func readInput(s *cli.IO, path string) ([]byte, doc.Input, error) {
 		_, err = io.Copy(io.Discard, file)
 	}
 	if err != nil {
-		return nil, doc.Input{}, cli.Unreadable(path, err)
+		return nil, doc.Input{}, unread(path, err)
 	}
 	return b, doc.Input{Name: path, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
 }
 
-// unpacked returns what r has, read through gzip when its first bytes are those
-// of gzip.
-func unpacked(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	if magic, _ := b.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		return b, nil
+// unread is the error of a file whose bytes do not come (exit code 3), or are not
+// those of a text: cut off, or packed in a way that is not read (2).
+func unread(path string, err error) *cli.Error {
+	var system *fs.PathError
+	if errors.As(err, &system) {
+		return cli.Unreadable(path, err)
 	}
-	z, err := gzip.NewReader(b)
-	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", err)
-	}
-	return z, nil
+	return cli.Usagef("cannot read %q", path).WithCause(err).WithHint("gzip, zstd and bzip2 are unpacked; is the file whole?")
 }
 
 // unusable is the error of a document that could not be read, or is none of those

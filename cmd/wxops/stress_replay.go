@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/stress/load"
 )
@@ -23,7 +24,7 @@ func newStressReplay(s *cli.IO) *cobra.Command {
 		Use:   "replay LOG URL",
 		Short: "Send the requests of an access log again, in their own time",
 		Long: `replay reads an access log (combined format of nginx and Apache, JSON lines with
-named fields, vegeta targets with timestamps, HAR; also gzipped, - for standard
+named fields, vegeta targets with timestamps, HAR; also packed, - for standard
 input) and sends its requests to URL with the log's own timing. The log is read
 as it is replayed. Bad lines are counted, and refused above --max-bad. Where a
 log tells whole seconds only, its requests are spread evenly over each second.
@@ -100,7 +101,7 @@ type readCloser struct {
 	io.Closer
 }
 
-// openLog opens a file or standard input; gzip is known by its first bytes.
+// openLog opens a file or standard input, and unpacks it.
 func openLog(s *cli.IO, name string) (io.ReadCloser, error) {
 	in := io.NopCloser(s.In)
 	if name != "-" {
@@ -110,7 +111,7 @@ func openLog(s *cli.IO, name string) (io.ReadCloser, error) {
 		}
 		in = file
 	}
-	text, err := unpacked(in)
+	text, err := forecast.Unpack(in)
 	if err != nil {
 		return nil, err
 	}
