@@ -247,12 +247,39 @@ func TestSizeRefuses(t *testing.T) {
 			t.Errorf("%+v: %v, want ErrRange", n, err)
 		}
 	}
-	zero, ten := 0.0, 10.0
-	if _, err := (Capacity{}).Safe(); !errors.Is(err, ErrNoKnee) {
-		t.Errorf("no knee: %v", err)
+}
+
+// A capacity is used only where the test that found it ended well and its
+// interval is above zero, whatever a curve of another program says besides.
+func TestSafeRefusesWhatNoTestFound(t *testing.T) {
+	number := func(v float64) *float64 { return &v }
+	good := Capacity{Found: true, PerSecond: number(10), Low: number(9), High: number(11)}
+	if low, err := (Curve{Verdict: VerdictOK, Capacity: good}).Safe(); low != 9 || err != nil {
+		t.Errorf("a good curve: %v, %v", low, err)
 	}
-	if _, err := (Capacity{Found: true, PerSecond: &ten, Low: &zero}).Safe(); !errors.Is(err, ErrCapacity) {
-		t.Errorf("interval through 0: %v", err)
+	for _, v := range []Verdict{VerdictGuard, VerdictMetastable, VerdictClientLimited, VerdictNoKnee, VerdictInterrupted, "", "fine"} {
+		if _, err := (Curve{Verdict: v, Capacity: good}).Safe(); !errors.Is(err, ErrNoKnee) {
+			t.Errorf("verdict %q: %v, want ErrNoKnee", v, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		capacity Capacity
+		want     error
+	}{
+		"not found":      {Capacity{PerSecond: number(10), Low: number(9)}, ErrNoKnee},
+		"no number":      {Capacity{Found: true, Low: number(9)}, ErrNoKnee},
+		"no interval":    {Capacity{Found: true, PerSecond: number(10)}, ErrCapacity},
+		"zero":           {Capacity{Found: true, PerSecond: number(0), Low: number(0)}, ErrCapacity},
+		"negative":       {Capacity{Found: true, PerSecond: number(-10), Low: number(-11)}, ErrCapacity},
+		"from zero":      {Capacity{Found: true, PerSecond: number(10), Low: number(0)}, ErrCapacity},
+		"through zero":   {Capacity{Found: true, PerSecond: number(10), Low: number(-2)}, ErrCapacity},
+		"above itself":   {Capacity{Found: true, PerSecond: number(10), Low: number(12)}, ErrCapacity},
+		"not a number":   {Capacity{Found: true, PerSecond: number(math.NaN()), Low: number(9)}, ErrCapacity},
+		"low not number": {Capacity{Found: true, PerSecond: number(10), Low: number(math.NaN())}, ErrCapacity},
+	} {
+		if _, err := (Curve{Verdict: VerdictOK, Capacity: c.capacity}).Safe(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ const maxInstances = 10_000_000
 // Errors of Size.
 var (
 	ErrNoKnee   = errors.New("the curve has no knee: its capacity was not found")
-	ErrCapacity = errors.New("the capacity is not above zero")
+	ErrCapacity = errors.New("the capacity, or the lower end of its interval, is not above zero")
 )
 
 // Needs say what a fleet must withstand. The zero value of an optional field
@@ -50,7 +50,7 @@ type Sizing struct {
 }
 
 // Size returns how many instances of capacity perSecond meet the needs. For a
-// measured capacity give the lower end of its interval: see [Capacity.Safe].
+// measured capacity give the lower end of its interval: see [Curve.Safe].
 //
 // With f = ceil(demand*imbalance / (0.85*capacity)) the rules are load
 // ceil(demand*imbalance / (target*capacity)), spares f + k, zone
@@ -115,19 +115,22 @@ func ceil(v float64) int {
 	return int(math.Ceil(v))
 }
 
-// Safe returns the lower end of the interval of a measured capacity, the number
-// to size with. The error is ErrNoKnee when none was found, ErrCapacity when the
-// capacity or its lower end is not above zero.
-func (c Capacity) Safe() (float64, error) {
-	if !c.Found || c.PerSecond == nil {
+// Safe returns the lower end of the interval of the capacity that a stress test
+// found, the number to size with. The error wraps ErrNoKnee when none was found,
+// or the test did not end with the verdict ok, whatever else the curve says: it
+// may come from another program. It wraps ErrCapacity when the lower end is
+// unknown, not above zero, or above the capacity itself.
+func (c Curve) Safe() (float64, error) {
+	k := c.Capacity
+	switch {
+	case !k.Found || k.PerSecond == nil:
 		return 0, ErrNoKnee
+	case c.Verdict != VerdictOK:
+		return 0, fmt.Errorf("%w: the verdict of the test is %q, not %q", ErrNoKnee, c.Verdict, VerdictOK)
+	case k.Low == nil:
+		return 0, fmt.Errorf("%w: %g per second without the lower end of its interval", ErrCapacity, *k.PerSecond)
+	case !(*k.PerSecond > 0 && *k.Low > 0 && *k.Low <= *k.PerSecond):
+		return 0, fmt.Errorf("%w: %g per second with a lower end of %g", ErrCapacity, *k.PerSecond, *k.Low)
 	}
-	low := *c.PerSecond
-	if c.Low != nil {
-		low = *c.Low
-	}
-	if !(*c.PerSecond > 0) || !(low > 0) {
-		return 0, fmt.Errorf("%w: %g per second with a lower end of %g", ErrCapacity, *c.PerSecond, low)
-	}
-	return low, nil
+	return *k.Low, nil
 }

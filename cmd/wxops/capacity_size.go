@@ -41,13 +41,17 @@ With --demand and --forecast the higher of the two counts.`,
 			if err != nil {
 				return err
 			}
+			source := "--demand"
+			var warnings []string
 			if forecastPath != "" {
-				demand, in, err := forecastDemand(s, forecastPath, curve.Service)
+				f, in, err := forecastDemand(s, forecastPath, curve.Service)
 				if err != nil {
 					return err
 				}
-				needs.Demand = max(needs.Demand, demand)
-				inputs = append(inputs, in)
+				if f.perSecond > needs.Demand || !cmd.Flag("demand").Changed {
+					needs.Demand, source = f.perSecond, f.source
+				}
+				inputs, warnings = append(inputs, in), f.warnings
 			} else if !cmd.Flag("demand").Changed {
 				return cli.Usagef("no demand given").WithHint("--demand 12000, or --forecast forecast.json")
 			}
@@ -55,8 +59,8 @@ With --demand and --forecast the higher of the two counts.`,
 			if err != nil {
 				return cli.Usagef("no size from these numbers").WithCause(err).WithHint("--demand in requests per second of the whole service, against %s per second of one instance", short(low))
 			}
-			data, rows := sizeAnswer(size, needs.Demand, curve.Capacity.CPU)
-			return out.answer(s, data, inputs, nil, rows)
+			data, rows := sizeAnswer(size, needs.Demand, source, curve.Capacity.CPU)
+			return out.answer(s, data, inputs, warnings, rows)
 		},
 	}
 	f := cmd.Flags()
@@ -102,15 +106,17 @@ func checkNeeds(cmd *cobra.Command, n *capacity.Needs) error {
 	)
 }
 
-// sizeAnswer is the document and the table of a size; cpu is the utilization of
-// the CPU at the capacity, nil when it is unknown.
-func sizeAnswer(size capacity.Sizing, demand float64, cpu *float64) (capacityData, [][4]string) {
+// sizeAnswer is the document and the table of a size; source says where the
+// demand is from, cpu is the utilization of the CPU at the capacity, nil when it
+// is unknown.
+func sizeAnswer(size capacity.Sizing, demand float64, source string, cpu *float64) (capacityData, [][4]string) {
 	data := capacityData{
 		Question: "size", Instances: &size.Instances, Binding: size.Binding, PerSecond: &size.PerSecond,
 		Demand: &demand, Utilization: &size.Utilization,
 	}
 	rows := [][4]string{
 		{"instances", fmt.Sprint(size.Instances), "instances", "the largest rule: " + size.Binding},
+		{"demand", short(demand), "req/s", source},
 		{"utilization", fmt.Sprintf("%.3f", size.Utilization), "ratio", fmt.Sprintf("%s / (%d x %s)", capacity.Digits(demand, 10), size.Instances, capacity.Digits(size.PerSecond, 6))},
 		{"capacity", short(size.PerSecond), "req/s", "lower end of the 95 % interval of one instance"},
 	}
@@ -126,7 +132,7 @@ func sizeAnswer(size capacity.Sizing, demand float64, cpu *float64) (capacityDat
 
 // safeCapacity is the lower end of a curve's capacity, or why there is none.
 func safeCapacity(path string, c capacity.Curve) (float64, error) {
-	low, err := c.Capacity.Safe()
+	low, err := c.Safe()
 	switch {
 	case errors.Is(err, capacity.ErrNoKnee):
 		return 0, cli.Usagef("%q has no capacity to size with", path).WithCause(err).WithHint("measure further: wxops stress shift, until the verdict is ok")
@@ -136,25 +142,47 @@ func safeCapacity(path string, c capacity.Curve) (float64, error) {
 	return low, nil
 }
 
+// A forecastPeak is the demand that a forecast says.
+type forecastPeak struct {
+	perSecond float64
+	source    string // which value of the forecast it is
+	warnings  []string
+}
+
 // forecastDemand is the highest day-peak quantile of the service in a forecast,
-// or the highest upper bound where a step is a day or longer.
-func forecastDemand(s *cli.IO, path, service string) (float64, doc.Input, error) {
+// or the highest upper bound where a step is a day or longer. The only series of
+// a forecast is taken under any name, with a warning.
+func forecastDemand(s *cli.IO, path, service string) (forecastPeak, doc.Input, error) {
 	var data forecastData
+	var p forecastPeak
 	in, err := readDocument(s, path, kindForecast, &data)
 	if err != nil {
-		return 0, in, err
+		return p, in, err
 	}
-	for _, f := range data.Series {
-		if f.Name != service && len(data.Series) > 1 {
-			continue
+	at := slices.IndexFunc(data.Series, func(f forecastSeries) bool { return f.Name == service })
+	switch {
+	case at < 0 && len(data.Series) != 1:
+		return p, in, cli.Usagef("%q has no forecast of service %q among its %d series", path, service, len(data.Series)).WithHint("name the series like the service of the curve")
+	case at < 0:
+		at = 0
+		if service != "" {
+			p.warnings = []string{fmt.Sprintf("the forecast is of %q, the curve of service %q", data.Series[0].Name, service)}
 		}
-		switch {
-		case len(f.Peak) > 0:
-			return slices.Max(f.Peak), in, nil
-		case len(f.Bands) > 0 && len(f.Bands[len(f.Bands)-1].High) > 0:
-			return slices.Max(f.Bands[len(f.Bands)-1].High), in, nil
-		}
-		return 0, in, cli.Usagef("the forecast of %q has no steps", f.Name)
 	}
-	return 0, in, cli.Usagef("%q has no forecast of service %q among its %d series", path, service, len(data.Series)).WithHint("name the series like the service of the curve")
+	f := data.Series[at]
+	highest := slices.Clone(f.Peak)
+	p.source = "highest day peak (95 %) of the forecast"
+	if len(highest) == 0 {
+		p.source = "highest upper bound of the forecast"
+		for _, b := range f.Bands {
+			highest = append(highest, b.High...)
+		}
+	}
+	if len(highest) == 0 {
+		return p, in, cli.Usagef("the forecast of %q in %q has no steps", f.Name, path).WithHint("wxops forecast FILE -o json")
+	}
+	if p.perSecond = slices.Max(highest); p.perSecond < 0 {
+		return p, in, cli.Usagef("the %s of %q is %g, below 0", p.source, f.Name, p.perSecond).WithHint("forecast a demand, in requests per second")
+	}
+	return p, in, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxops/wxops/capacity"
 	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
@@ -177,17 +179,31 @@ func idleFreezes(freezes []forecast.Freeze, plans []forecast.ServicePlan) []fore
 
 // capacityOf is the lower end of a capacity: of a curve, or of a fit.
 func capacityOf(s *cli.IO, path string) (float64, doc.Input, error) {
-	var fit capacityData
-	if in, err := readDocument(s, path, kindCapacity, &fit); err == nil {
-		if fit.Capacity == nil || !(fit.Capacity.Low > 0) {
-			return 0, in, cli.Usagef("%q has no capacity above zero", path).WithHint("wxops capacity fit")
-		}
-		return fit.Capacity.Low, in, nil
-	}
-	curve, in, err := readCurve(s, path)
+	b, in, err := readInput(s, path)
 	if err != nil {
 		return 0, in, err
 	}
-	v, err := safeCapacity(path, curve)
-	return v, in, err
+	var head struct {
+		Schema string `json:"schema"`
+	}
+	if _ = json.Unmarshal(b, &head); !strings.HasPrefix(head.Schema, "wxops/capacity/") { // a broken document is refused as a curve
+		var curve capacity.Curve
+		if err := decodeDocument(path, b, kindCurve, &curve); err != nil {
+			return 0, in, err
+		}
+		low, err := safeCapacity(path, curve)
+		return low, in, err
+	}
+	var answer capacityData
+	if err := decodeDocument(path, b, kindCapacity, &answer); err != nil {
+		return 0, in, err
+	}
+	fit := answer.Capacity
+	switch {
+	case fit == nil:
+		return 0, in, cli.Usagef("%q answers another question: %s", path, answer.Question).WithHint("wxops capacity fit METRICS.csv --shape 4C8G -o json > fit.json")
+	case !(fit.Low > 0 && fit.Low <= fit.PerSecond):
+		return 0, in, cli.Usagef("%q has no capacity to plan with", path).WithCause(fmt.Errorf("%w: %g per second with a lower end of %g", capacity.ErrCapacity, fit.PerSecond, fit.Low)).WithHint("give wxops capacity fit more windows, with low and high load")
+	}
+	return fit.Low, in, nil
 }

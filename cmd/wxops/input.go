@@ -74,10 +74,15 @@ func readDocument(s *cli.IO, path string, k doc.Kind, data any) (doc.Input, erro
 	if err != nil {
 		return doc.Input{}, err
 	}
+	return in, decodeDocument(path, b, k, data)
+}
+
+// decodeDocument reads the text of the document at path.
+func decodeDocument(path string, b []byte, k doc.Kind, data any) error {
 	if _, err := doc.Read(bytes.NewReader(b), k, data); err != nil {
-		return doc.Input{}, cli.Usagef("%q cannot be used", path).WithCause(err).WithHint("wxops schema %s", k.Name)
+		return cli.Usagef("%q cannot be used", path).WithCause(err).WithHint("wxops schema %s", k.Name)
 	}
-	return in, nil
+	return nil
 }
 
 // readCurve reads a curve document and the input entry for it.

@@ -120,7 +120,7 @@ func (g *gating) read(s *cli.IO, args []string) error {
 	b, n := sides[0], sides[1]
 	capacityOf := func(curves []capacity.Curve) (values []float64, deviation float64) {
 		for _, c := range curves {
-			if c.Capacity.Found && c.Capacity.PerSecond != nil && *c.Capacity.PerSecond > 0 {
+			if c.Verdict == capacity.VerdictOK && c.Capacity.Found && c.Capacity.PerSecond != nil && *c.Capacity.PerSecond > 0 {
 				values = append(values, *c.Capacity.PerSecond)
 				if c.Capacity.Low != nil && c.Capacity.High != nil {
 					deviation = max(deviation, (*c.Capacity.High-*c.Capacity.Low)/(2*1.96**c.Capacity.PerSecond))
