@@ -132,10 +132,18 @@ func Run(ctx context.Context, s *IO, root *cobra.Command, args []string) error {
 		plainUsages(root)
 	}
 	root.PersistentFlags().BoolVar(&s.quiet, "quiet", false, "no progress on standard error")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return configure(s, cmd) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := singleDash(cmd, args); err != nil {
+			return err
+		}
+		return configure(s, cmd)
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return nil
+	}
+	if slip := singleDash(cmd, args); slip != nil {
+		err = slip // what cobra made of it helps nobody
 	}
 	var known *Error
 	if !errors.As(err, &known) {

@@ -387,6 +387,13 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 		{[]string{"copy", "--nonsense"}, "error: unknown flag: --nonsense\nhint:  wxops copy --help\n"},
 		{[]string{"copy", "-x"}, "error: unknown shorthand flag: 'x' in -x\nhint:  wxops copy --help\n"},
 		{[]string{"copy", "--seed", "x"}, "error: --seed \"x\": must be an integer\nhint:  wxops copy --help\n"},
+		{[]string{"copy", "--wait", "4"}, "error: --wait \"4\": \"4\" is no time, as 10s, 1h30m or 7d\nhint:  --wait 4s: time between two copies\n"},
+		{[]string{"copy", "--count", "3"}, "error: unknown flag: --count\nhint:  --seed N\n"},
+		{[]string{"copy", "-C", "3"}, "error: unknown shorthand flag: 'C' in -C\nhint:  --seed N\n"},
+		{[]string{"copy", "-seed=3", "a", "b"}, "error: -seed=3: a long flag has two dashes\nhint:  --seed=3\n"},
+		{[]string{"copy", "a", "b", "-destination", "x"}, "error: -destination: a long flag has two dashes\nhint:  --destination\n"},
+		{[]string{"copy", "-d", "-seed", "a"}, "error: wxops copy takes FROM TO; one argument was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
+		{[]string{"copy", "--destination", "-seed", "--", "-seed"}, "error: wxops copy takes FROM TO; one argument was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
 		{[]string{"copy"}, "error: wxops copy takes FROM TO; nothing was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
 		{[]string{"copy", "a"}, "error: wxops copy takes FROM TO; one argument was given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
 		{[]string{"copy", "a", "b", "c"}, "error: wxops copy takes FROM TO; 3 arguments were given\nhint:  wxops copy FROM TO --seed N [flags]\n"},
@@ -398,7 +405,10 @@ func TestWrongFlagsAndArgumentsAreNamedWithWhatToTypeNext(t *testing.T) {
 		fine := func(*cobra.Command, []string) error { return nil }
 		copies := &cobra.Command{Use: "copy FROM TO --seed N", Args: cobra.ExactArgs(2), RunE: fine}
 		copies.Flags().Int("seed", 1, "")
-		copies.Flags().String("destination", "", "")
+		copies.Flags().StringP("destination", "d", "", "")
+		var wait time.Duration
+		Duration(copies.Flags(), &wait, "wait", "", 0, "time between two copies")
+		Foreign(copies, map[string]string{"count": "--seed N", "C": "--seed N"})
 		needs := &cobra.Command{Use: "need", RunE: fine}
 		for _, name := range []string{"this", "that"} {
 			needs.Flags().String(name, "", "")

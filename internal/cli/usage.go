@@ -24,6 +24,9 @@ func flagError(cmd *cobra.Command, err error) error {
 			}
 		})
 		name := unknown.GetSpecifiedName()
+		if hint, ok := cmd.Annotations[foreign+name]; ok {
+			return e.WithHint("%s", hint)
+		}
 		near := Closest(name, flags, 1)
 		// A flag does what it says, so a guess must be a slip of the finger, or
 		// the beginning of this flag alone.
@@ -37,9 +40,60 @@ func flagError(cmd *cobra.Command, err error) error {
 			return e.WithHint("%s --%s", cmd.CommandPath(), near[0])
 		}
 	case errors.As(err, &invalid):
-		e = Usagef("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
+		f, value := invalid.GetFlag(), invalid.GetValue()
+		e = Usagef("--%s %q: %s", f.Name, value, errors.Unwrap(invalid))
+		if f.Value.Type() == (*duration)(nil).Type() && strings.Trim(value, "0123456789") == "" && value != "" {
+			return e.WithHint("--%s %ss: %s", f.Name, value, f.Usage)
+		}
 	}
 	return e.WithHint("%s --help", cmd.CommandPath())
+}
+
+// foreign begins the annotations of a command that hold hints by flag.
+const foreign = "foreign flag "
+
+// Foreign tells users of other tools how a command says what a flag of theirs
+// says: hints by the name of the flag, for a shorthand its letter.
+func Foreign(cmd *cobra.Command, hints map[string]string) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	for flag, hint := range hints {
+		cmd.Annotations[foreign+flag] = hint
+	}
+}
+
+// singleDash refuses a long flag behind one dash, as Go programs take it: -method=PUT
+// would be -m with the value "ethod=PUT", and nobody would notice.
+func singleDash(cmd *cobra.Command, args []string) error {
+	isValue := false // of the flag before it
+	for _, arg := range args {
+		switch {
+		case isValue:
+			isValue = false
+			continue
+		case arg == "--":
+			return nil
+		}
+		dashes := len(arg) - len(strings.TrimLeft(arg, "-"))
+		name, value, assigned := strings.Cut(arg[dashes:], "=")
+		var f *pflag.Flag
+		switch {
+		case dashes == 1 && len(name) > 1:
+			if f = cmd.Flag(name); f != nil {
+				if assigned {
+					value = "=" + value
+				}
+				return Usagef("%s: a long flag has two dashes", arg).WithHint("--%s%s", name, value)
+			}
+		case dashes == 1 && len(name) == 1:
+			f = cmd.Flags().ShorthandLookup(name)
+		case dashes == 2:
+			f = cmd.Flag(name)
+		}
+		isValue = f != nil && f.NoOptDefVal == "" && !assigned
+	}
+	return nil
 }
 
 // argumentCount finds what cobra's validators say of a wrong number of
