@@ -309,7 +309,7 @@ func (g *gating) drive(ctx context.Context, s *cli.IO, f *loadFlags, urls [2]str
 		return context.Canceled
 	}
 	for i, r := range runs {
-		if r.result.Sent() == 0 {
+		if r.report.Verdict == load.VerdictNothingSent {
 			return cli.Failf("nothing could be sent to %s", urls[i]).WithCause(r.result.LastError)
 		}
 		if r.report.Verdict == load.VerdictClientLimited {

@@ -23,6 +23,28 @@ import (
 // kindLoad is written by stress load and stress replay.
 var kindLoad = doc.Kind{Name: "load", Version: 1, Title: "Result of one load test", Data: load.Document{}}
 
+// loadForeign are the flags of k6, vegeta, wrk, wrk2, hey, ab, h2load, ghz and Locust
+// that are named otherwise here.
+var loadForeign = func() map[string]string {
+	hints := map[string]string{}
+	for hint, flags := range map[string]string{
+		"-c N: N connections, each of which waits for its answer; with -r RATE requests fall due by the clock": "vus u users clients concurrency",
+		"-r RATE, as -r 500/s":                   "rps R qps spawn-rate",
+		"-n N: end after N requests":             "iterations i",
+		"-d TIME, as -d 30s; a body is -b @FILE": "D run-time time timelimit",
+		"--stages TIME@RATE, as 30s@50,1m@200, for rates; -T FILE for other requests": "s stage script",
+		"-b TEXT or -b @FILE": "p data data-file",
+		"--http2; --streams N requests in flight on a connection": "h2 h2c max-concurrent-streams",
+		"leave it out: percentiles are always printed":            "latency L",
+		"leave it out: as many threads send as the rate needs":    "threads cpus",
+	} {
+		for flag := range strings.FieldsSeq(flags) {
+			hints[flag] = hint
+		}
+	}
+	return hints
+}()
+
 var loadArrivals = []string{"constant", "poisson"}
 
 // loadFlags are the flags that every command that sends requests shares.
@@ -137,6 +159,7 @@ runs, then the document on one line.`,
 	f.add(cmd)
 	f.addSchedule(cmd)
 	f.addWatching(cmd)
+	cli.Foreign(cmd, loadForeign)
 	fl := cmd.Flags()
 	fl.BoolVar(&f.findMax, "find-max", false, "find the highest rate that keeps --slo; -d is the longest time for it (default 60s)")
 	fl.StringVar(&f.slo, "slo", "", "`OBJECTIVE` of --find-max, as 'p99<50ms,errors<0.1%'")
@@ -422,7 +445,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 		}
 	}
 	interrupted := ctx.Err() != nil
-	if interrupted && d.Verdict == load.VerdictValid {
+	if interrupted && d.Verdict != load.VerdictClientLimited {
 		d.Verdict, d.Reason = load.VerdictInterrupted, "ended by the user"
 	}
 	if missed := guard.reason(); missed != "" {
@@ -438,7 +461,7 @@ func runLoad(ctx context.Context, s *cli.IO, out *cli.Output, o load.Options, te
 		return unread
 	case d.Verdict == load.VerdictGuard:
 		return cli.Exit(cli.ExitGuarded)
-	case r.Sent() == 0: // whether the generator was slow is no matter then
+	case d.Verdict == load.VerdictNothingSent:
 		return nothingSent(r.LastError, o)
 	case d.Verdict == load.VerdictClientLimited:
 		return cli.Exit(cli.ExitGuarded)

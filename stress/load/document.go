@@ -37,7 +37,7 @@ type Document struct {
 	Client      Client           `json:"client" doc:"what the generator itself used"`
 	Tag         string           `json:"tag,omitempty" doc:"header that marked every request"`
 	Log         *LogInput        `json:"log,omitempty" doc:"what was read of a log; replay only"`
-	Verdict     string           `json:"verdict" doc:"valid, client-limited, guard or interrupted"`
+	Verdict     string           `json:"verdict" doc:"valid, client-limited, nothing-sent, guard or interrupted"`
 	Reason      string           `json:"reason" doc:"why the verdict is not valid, in words"`
 }
 
@@ -113,6 +113,7 @@ type Client struct {
 const (
 	VerdictValid         = "valid"
 	VerdictClientLimited = "client-limited"
+	VerdictNothingSent   = "nothing-sent"
 	VerdictInterrupted   = "interrupted"
 	VerdictGuard         = "guard"
 )
@@ -168,7 +169,12 @@ func (r *Result) Report(thresholds []capacity.Term) Document {
 	for _, i := range r.Line {
 		d.Intervals = append(d.Intervals, i.Window(r.Open))
 	}
-	if reason := r.diagnose(); reason != "" {
+	if r.Sent() == 0 { // whether the generator was slow is no matter then
+		d.Verdict, d.Reason = VerdictNothingSent, "no request fell due"
+		if r.LastError != nil {
+			d.Reason = r.LastError.Error()
+		}
+	} else if reason := r.diagnose(); reason != "" {
 		d.Verdict, d.Reason = VerdictClientLimited, reason
 	}
 	return d

@@ -238,8 +238,8 @@ func TestARefusedPortFailsEveryRequest(t *testing.T) {
 		l.Close()
 		for _, stages := range [][]Stage{Constant(200, 100*time.Millisecond), nil} {
 			r := run(t, Options{Targets: []Target{{URL: mustURL(t, "http://"+l.Addr().String())}}, Stages: stages, Duration: 100 * time.Millisecond, Connections: 3, Timeout: time.Second, Portable: portable})
-			if d := r.Report(nil); r.Sent() != 0 || d.Errors["refused"] != d.Requests || d.Requests == 0 {
-				t.Errorf("sent %d, errors %v, due %d", r.Sent(), d.Errors, d.Requests)
+			if d := r.Report(nil); r.Sent() != 0 || d.Errors["refused"] != d.Requests || d.Requests == 0 || d.Verdict != VerdictNothingSent || d.Reason == "" {
+				t.Errorf("sent %d, errors %v, due %d, verdict %s: %s", r.Sent(), d.Errors, d.Requests, d.Verdict, d.Reason)
 			}
 		}
 	})
