@@ -198,7 +198,7 @@ func checkRegistry(ctx context.Context, names string) (string, error) {
 			fit++
 		}
 	}
-	return fmt.Sprintf("%d services, %d instances, %d of them fit for a test", services, len(all), fit), nil
+	return fmt.Sprintf("%s, %s, %d of them fit for a test", count(services, "service"), count(len(all), "instance"), fit), nil
 }
 
 func checkTerminal(s *cli.IO) (string, error) {
@@ -214,7 +214,7 @@ func checkMachine(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d cores, %.1f GiB", runtime.NumCPU(), float64(m.Total)/(1<<30)), nil
+	return fmt.Sprintf("%s, %.1f GiB", count(runtime.NumCPU(), "core"), float64(m.Total)/(1<<30)), nil
 }
 
 func checkSockets(context.Context) (string, error) {

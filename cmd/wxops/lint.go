@@ -273,13 +273,13 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 		return err
 	}
 	if took := time.Since(start); took > 500*time.Millisecond && !s.Quiet() && s.Terminal() {
-		fmt.Fprintf(s.Err, "%d files in %s\n", report.Summary.Files, took.Round(10*time.Millisecond))
+		fmt.Fprintf(s.Err, "%s in %s\n", count(report.Summary.Files, "file"), took.Round(10*time.Millisecond))
 	}
 	if f.writeBaseline != "" {
 		if err := cli.WriteFile(f.writeBaseline, lint.NewBaseline(report, f.reason)); err != nil {
 			return cli.Failf("--write-baseline").WithCause(err)
 		}
-		fmt.Fprintf(s.Err, "%d findings written to %s\n", len(report.Findings), f.writeBaseline)
+		fmt.Fprintf(s.Err, "%s written to %s\n", count(len(report.Findings), "finding"), f.writeBaseline)
 		return nil
 	}
 	if f.fix || f.diff {
@@ -367,7 +367,7 @@ func (f *lintFlags) exit(s *cli.IO, r *lint.Report, path string) error {
 		fmt.Fprintf(s.Err, "warning: %s\n", err)
 	}
 	if r.Summary.Groups == 0 && len(r.Findings) == 0 || r.Summary.Verdict == "nothing-compared" {
-		return cli.Usagef("%q: nothing was compared: none of %d files has a second copy", path, r.Summary.Files).WithHint("name the layout: --layout '{service}/{env}/{instance}/conf/{file...}'")
+		return cli.Usagef("%q: nothing was compared: none of %s has a second copy", path, count(r.Summary.Files, "file")).WithHint("name the layout: --layout '{service}/{env}/{instance}/conf/{file...}'")
 	}
 	switch {
 	case len(r.Unreadable) > 0:

@@ -123,7 +123,7 @@ func (f *lintFlags) applyFixes(ctx context.Context, s *cli.IO, r *lint.Report, p
 		fmt.Fprintf(s.Err, "fixed %s: %s\n", x.Path, x.What)
 	}
 	if f.fix {
-		fmt.Fprintf(s.Err, "%d files fixed\n", len(fixed))
+		fmt.Fprintf(s.Err, "%s fixed\n", count(len(fixed), "file"))
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func findMaxTable(c *capacity.Curve) *cli.Table {
 	} else if k.Low != nil {
 		t.Note("capacity: not found; %s req/s were held with %s", perSecond(*k.Low), c.SLO)
 	}
-	t.Note("test: %.0f s, %d requests, %.2f %% of them missed the objective or failed", c.Test.Seconds, c.Test.Requests, 100*c.Test.ViolationRatio)
+	t.Note("test: %.0f s, %s, %.2f %% of them missed the objective or failed", c.Test.Seconds, count(int(c.Test.Requests), "request"), 100*c.Test.ViolationRatio)
 	t.Note("verdict: %s: %s", c.Verdict, c.Reason)
 	return t
 }

@@ -29,13 +29,13 @@ func loadTable(d *load.Document) *cli.Table {
 	for _, x := range d.Targets {
 		row(x.Target, x.Answers, x.Response)
 	}
-	t.Note("offered %s req/s, throughput %s req/s, %d requests in %.1f s", perSecond(d.Offered), perSecond(d.Throughput), d.Requests, d.Seconds)
+	t.Note("offered %s req/s, throughput %s req/s, %s in %.1f s", perSecond(d.Offered), perSecond(d.Throughput), count(int(d.Requests), "request"), d.Seconds)
 	t.Note("status: %s", counts(d.Status))
 	t.Note("errors: %s", counts(d.Errors))
 	if d.Log != nil && d.Log.Bad > 0 {
 		t.Note("log: %d of %d lines are no request; the first is %.80q", d.Log.Bad, d.Log.Lines, d.Log.FirstBad)
 	}
-	t.Note("client: %d connections, %.2f CPU-seconds", d.Connections.Open, d.Client.CPUSeconds)
+	t.Note("client: %s, %.2f CPU-seconds", count(d.Connections.Open, "connection"), d.Client.CPUSeconds)
 	for _, x := range d.Thresholds {
 		word := "MET"
 		if !x.Met {

@@ -41,7 +41,7 @@ it cannot be read.`,
 			case err != nil:
 				return cli.Usagef("run log %q cannot be replayed", args[0]).WithCause(err)
 			}
-			_, err = fmt.Fprintf(s.Out, "%d decisions recomputed, all equal\n", r.Decisions)
+			_, err = fmt.Fprintf(s.Out, "%s recomputed, all equal\n", count(r.Decisions, "decision"))
 			if r.Last.Reason != "" && err == nil {
 				_, err = fmt.Fprintf(s.Out, "the last: %s\n", r.Last.Reason)
 			}

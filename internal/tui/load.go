@@ -344,7 +344,7 @@ func (v *loadView) panel(g *chart.Grid, x, y, w, rows int) {
 		{"target", target, chart.Plain},
 		{"achieved", rate(last.Throughput), chart.Strong},
 		{"send lag", "p99 " + seconds(last.LagP99), chart.Plain},
-		{"in flight", fmt.Sprintf("%d on %d connections", last.InFlight, last.Connections), chart.Plain},
+		{"in flight", fmt.Sprintf("%d, connections %d", last.InFlight, last.Connections), chart.Plain},
 		{"p50", seconds(last.P50), chart.Plain},
 		{"p99", seconds(last.P99), chart.Strong},
 		{"p99.9", seconds(last.P999), chart.Plain},

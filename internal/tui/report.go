@@ -154,7 +154,9 @@ func Summary(c capacity.Curve, e Ending) []string {
 	}
 	test := fmt.Sprintf("%.1f s, %d requests", c.Test.Seconds, c.Test.Requests)
 	curve := "no points"
-	if n := len(c.Points); n > 0 {
+	if n := len(c.Points); n == 1 {
+		curve = fmt.Sprintf("1 point at %.0f req/s", c.Points[0].Offered)
+	} else if n > 1 {
 		curve = fmt.Sprintf("%d points from %.0f to %.0f req/s", n, c.Points[0].Offered, c.Points[n-1].Offered)
 	}
 	if c.Truth == nil {

@@ -461,7 +461,7 @@ func (b *builder) manifest(r io.Reader) error {
 		return err
 	}
 	if len(pending) > 0 {
-		return fmt.Errorf("%d lines without metadata after them; write manifests with: wxops lint-config manifest", len(pending))
+		return fmt.Errorf("%s without metadata after them; write manifests with: wxops lint-config manifest", counted(len(pending), "line", "lines"))
 	}
 	return nil
 }

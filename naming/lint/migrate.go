@@ -71,7 +71,8 @@ func (r *Report) Migrate() []Migration {
 func WriteMigrations(w io.Writer, list []Migration) error {
 	b := bufio.NewWriter(w)
 	for _, m := range list {
-		fmt.Fprintf(b, "%s: %d keys to the name service, %d to the shared file, %d edits to revert, %d other decisions\n", m.Service, len(m.Names), len(m.Shared), len(m.Revert), len(m.Other))
+		fmt.Fprintf(b, "%s: %s to the name service, %d to the shared file, %s to revert, %s\n", m.Service, counted(len(m.Names), "key", "keys"), len(m.Shared),
+			counted(len(m.Revert), "edit", "edits"), counted(len(m.Other), "other decision", "other decisions"))
 		for _, part := range []struct {
 			what string
 			list []string

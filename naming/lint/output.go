@@ -29,8 +29,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if s.Verdict == "findings" && counts[Error] > 0 {
 		verdict = "FAIL"
 	}
-	fmt.Fprintf(b, "%s: %d errors, %d warnings, %d info in %d files (%d unique contents, %d groups compared, %d suppressed, %d unreadable)\n",
-		verdict, counts[Error], counts[Warning], counts[Info], s.Files, s.Unique, s.Groups, s.Suppressed, s.Unreadable)
+	fmt.Fprintf(b, "%s: %s, %s, %d info in %s (%s, %s compared, %d suppressed, %d unreadable)\n",
+		verdict, counted(counts[Error], "error", "errors"), counted(counts[Warning], "warning", "warnings"), counts[Info],
+		counted(s.Files, "file", "files"), counted(s.Unique, "unique content", "unique contents"), counted(s.Groups, "group", "groups"), s.Suppressed, s.Unreadable)
 	if len(s.Layouts) > 0 {
 		shown := s.Layouts[:min(len(s.Layouts), 5)]
 		more := ""
@@ -172,7 +173,7 @@ func (r *Report) WriteJUnit(w io.Writer, failOn Severity) error {
 		s.Cases = append(s.Cases, c)
 	}
 	if len(s.Cases) == 0 {
-		s.Cases = append(s.Cases, junitCase{Name: fmt.Sprintf("%d groups compared", r.Summary.Groups), Class: "lint-config"})
+		s.Cases = append(s.Cases, junitCase{Name: counted(r.Summary.Groups, "group", "groups") + " compared", Class: "lint-config"})
 	}
 	s.Tests = len(s.Cases)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
