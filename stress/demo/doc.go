@@ -1,5 +1,5 @@
 // Package demo is a small fleet in one process, all of it real HTTP on
-// 127.0.0.1: [Users] in an open loop, a weighted [Router], and instances
+// 127.0.0.1: [Users] in an open loop, a weighted router, and instances
 // ([Instance]) with bounded queues whose capacity is known by construction.
 // It is what `wxops stress demo` tests, and what the tests of the other
 // packages under stress measure.

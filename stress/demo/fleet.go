@@ -67,7 +67,7 @@ type Fleet struct {
 	Names     string // path of the names file
 	Instances []*Instance
 
-	router *Router
+	router *router
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 	report Report

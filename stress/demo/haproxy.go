@@ -15,7 +15,7 @@ import (
 )
 
 // A HAProxy is a running haproxy in front of instances: the real load balancer
-// that tests put in the place of [Router].
+// that tests put in the place of the router of the fleet.
 type HAProxy struct {
 	Socket string // its runtime API, level admin
 	addr   string

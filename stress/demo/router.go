@@ -19,10 +19,10 @@ type Target struct {
 	Weight     int    // relative share of requests; none at 0
 }
 
-// A Router is an HTTP server on 127.0.0.1 that spreads requests over targets
+// A router is an HTTP server on 127.0.0.1 that spreads requests over targets
 // by smooth weighted round robin, and tries a request that one of them refused
 // with 503 once more on another.
-type Router struct {
+type router struct {
 	addr      string
 	server    *http.Server
 	transport *http.Transport
@@ -37,13 +37,13 @@ type target struct {
 	current int // of the smooth round robin
 }
 
-// startRouter starts a router without targets; [Router.Set] gives it some.
-func startRouter() (*Router, error) {
+// startRouter starts a router without targets; Set gives it some.
+func startRouter() (*router, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{addr: ln.Addr().String(), transport: newTransport(), sent: map[string]int64{}}
+	r := &router{addr: ln.Addr().String(), transport: newTransport(), sent: map[string]int64{}}
 	r.server = &http.Server{Handler: r, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = r.server.Serve(ln) }() // always returns ErrServerClosed, on Close
 	return r, nil
@@ -55,17 +55,17 @@ func newTransport() *http.Transport {
 }
 
 // URL returns the address of the router.
-func (r *Router) URL() string { return "http://" + r.addr + "/" }
+func (r *router) URL() string { return "http://" + r.addr + "/" }
 
 // Close stops the router; requests inside it fail.
-func (r *Router) Close() error {
+func (r *router) Close() error {
 	err := r.server.Close()
 	r.transport.CloseIdleConnections()
 	return err
 }
 
 // Set replaces the targets. Targets that stay keep their place in the round.
-func (r *Router) Set(targets []Target) {
+func (r *router) Set(targets []Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.targets
@@ -80,14 +80,14 @@ func (r *Router) Set(targets []Target) {
 }
 
 // Sent returns how many requests went to each target so far, retries included.
-func (r *Router) Sent() map[string]int64 {
+func (r *router) Sent() map[string]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.sent)
 }
 
 // pick returns the next target other than the one named avoid.
-func (r *Router) pick(avoid string) (Target, bool) {
+func (r *router) pick(avoid string) (Target, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	total := 0
@@ -111,7 +111,7 @@ func (r *Router) pick(avoid string) (Target, bool) {
 }
 
 // ServeHTTP forwards a request.
-func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	t, ok := r.pick("")
 	if !ok {
 		w.WriteHeader(http.StatusBadGateway)
@@ -134,7 +134,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.Copy(w, resp.Body) // a client that left is not our failure
 }
 
-func (r *Router) forward(req *http.Request, t Target) (*http.Response, error) {
+func (r *router) forward(req *http.Request, t Target) (*http.Response, error) {
 	out := req.Clone(context.WithoutCancel(req.Context()))
 	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", t.Addr, ""
 	out.Body, out.ContentLength = nil, 0 // requests of the demo have none

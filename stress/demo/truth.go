@@ -11,7 +11,7 @@ import (
 // refused or slower than bound in the long run.
 //
 // The requests are those of a Poisson stream of total per second that a
-// balancer deals out in turn, as [Router] and HAProxy do: the instance gets
+// balancer deals out in turn, as the router of the demo and HAProxy do: the instance gets
 // every n-th, which is more even than a Poisson stream and raises its capacity
 // by 1 to 6 %. With total 0 the arrivals are Poisson.
 //
