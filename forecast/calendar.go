@@ -14,7 +14,7 @@ import (
 // A Calendar names the days that are not like their weekday: holidays, the days
 // before and after them, and days off that are worked to make up for a holiday.
 type Calendar struct {
-	zone *time.Location
+	zone *time.Location    // nil: that of the days of a series
 	days map[string]dayRow // by date
 }
 
@@ -73,15 +73,21 @@ type holiday struct {
 }
 
 // ReadCalendar reads a calendar in YAML: zone, holidays (name, from, to, before,
-// after, announced) and working, a list of dates. The error wraps ErrCalendar.
-func ReadCalendar(r io.Reader) (*Calendar, error) {
+// after, announced) and working, a list of dates. Where it names no zone its dates
+// are of the given one; nil: of the zone by which the days of a series go. The
+// error wraps ErrCalendar.
+func ReadCalendar(r io.Reader, zone *time.Location) (*Calendar, error) {
 	var f calendarFile
 	d := yaml.NewDecoder(r)
 	d.KnownFields(true)
 	if err := d.Decode(&f); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCalendar, err)
 	}
-	return f.calendar()
+	c, err := f.calendar()
+	if err == nil && f.Zone == "" {
+		c.zone = zone
+	}
+	return c, err
 }
 
 func (f calendarFile) calendar() (*Calendar, error) {
@@ -175,7 +181,10 @@ func (c *Calendar) alike(t time.Time, kind DayKind) int {
 // the special days in: each takes the step of the day it is like, times the
 // ratio that such days had in the history.
 func withCalendar(s Series, o Options) (*Forecast, error) {
-	c := o.Holidays
+	c := *o.Holidays
+	if c.zone == nil {
+		c.zone = s.wall().location()
+	}
 	day := int(24 * time.Hour / s.Step)
 	ordinary := s
 	ordinary.Values = slices.Clone(s.Values)

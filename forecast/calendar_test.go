@@ -62,7 +62,7 @@ zone: Asia/Shanghai
 holidays:
   - {name: May, from: 2026-05-01, to: 2026-05-05}
   - {name: October, from: 2026-10-01, to: 2026-10-07}
-working: [2026-05-09, 2026-10-10]`))
+working: [2026-05-09, 2026-10-10]`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ working: [2026-05-09, 2026-10-10]`))
 
 func TestCalendarWithoutADayInTheHorizonChangesNothing(t *testing.T) {
 	s := office(shanghai(2026, 5, 20), 21, func(_ time.Time, usual float64) float64 { return usual })
-	c, err := forecast.ReadCalendar(strings.NewReader("holidays: [{name: Far, from: 2029-01-01}]"))
+	c, err := forecast.ReadCalendar(strings.NewReader("holidays: [{name: Far, from: 2029-01-01}]"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestCalendarRefusesWhatItCannotRead(t *testing.T) {
 		"holidays: [{name: a, from: 2026-01-02, to: 2026-01-01}]", "holidays: [{name: a, from: 2026-01-01, before: -1}]",
 		"holidays: [{name: a, from: 0001-01-01, to: 9999-01-01}]", "zone: Nowhere/Else\nworking: [2026-01-01]", "working: [x]", "days: 3",
 	} {
-		if _, err := forecast.ReadCalendar(strings.NewReader(text)); !errors.Is(err, forecast.ErrCalendar) {
+		if _, err := forecast.ReadCalendar(strings.NewReader(text), nil); !errors.Is(err, forecast.ErrCalendar) {
 			t.Errorf("%q: %v, want ErrCalendar", text, err)
 		}
 	}
@@ -211,7 +211,7 @@ func FuzzReadCalendar(f *testing.F) {
 	f.Add("zone: Asia/Shanghai\nholidays: [{name: a, from: 2026-01-01, to: 2026-01-03, before: 1, after: 1, announced: false}]\nworking: [2026-01-04]", uint8(30))
 	f.Add("working: [2026-06-06]", uint8(200))
 	f.Fuzz(func(t *testing.T, text string, days uint8) {
-		c, err := forecast.ReadCalendar(strings.NewReader(text))
+		c, err := forecast.ReadCalendar(strings.NewReader(text), nil)
 		if err != nil {
 			return
 		}
@@ -229,4 +229,34 @@ func FuzzReadCalendar(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A calendar without a zone has the days of the series: the first of May is the
+// one of Berlin, which begins on the 30th of April in UTC.
+func TestCalendarHasTheDaysOfTheSeries(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := forecast.Series{Name: "days", Start: time.Date(2026, 1, 5, 0, 0, 0, 0, zone).UTC(), Step: day, Zone: zone}
+	for at := range 100 { // until 14 April
+		s.Values = append(s.Values, 1000+float64(at%7)+float64(at*at%11))
+	}
+	for _, given := range []*time.Location{nil, zone, time.UTC} {
+		c, err := forecast.ReadCalendar(strings.NewReader("holidays: [{name: May, from: 2026-05-01}]"), given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := forecast.New(s, forecast.Options{Horizon: 30, Holidays: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "1 May"
+		if given == time.UTC {
+			want = "2 May"
+		}
+		if len(f.Special) != 1 || f.Special[0].Date.In(zone).Format("2 January") != want {
+			t.Errorf("zone %v: special days %v, want %s of Berlin", given, f.Special, want)
+		}
+	}
 }

@@ -79,8 +79,7 @@ func (f *Forecast) At(h int) time.Time { return f.Series.At(len(f.Series.Values)
 
 // New forecasts one series. The error wraps ErrTooShort or ErrHorizon.
 func New(s Series, o Options) (*Forecast, error) {
-	const day = 24 * time.Hour
-	if o.Holidays != nil && s.Step > 0 && s.Step <= day && day%s.Step == 0 {
+	if o.Holidays != nil && s.Step > 0 && s.Step <= oneDay && oneDay%s.Step == 0 {
 		return withCalendar(s, o)
 	}
 	return plain(s, o)
@@ -218,7 +217,7 @@ func (f *Forecast) limits(o Options) (floor, roof float64) {
 
 func (f *Forecast) hasDayPeaks() bool {
 	if f.Series.Step > 0 {
-		return f.Series.Step < 24*time.Hour && f.Short > 1
+		return f.Series.Step < oneDay && f.Short > 1
 	}
 	return f.Short >= 24
 }
@@ -278,9 +277,9 @@ func givenSeasons(periods []int) (short, long int) {
 }
 
 func defaultHorizon(step time.Duration, short, long int) int {
-	const week = 7 * 24 * time.Hour
+	const week = 7 * oneDay
 	switch {
-	case step > 0 && step <= 24*time.Hour:
+	case step > 0 && step <= oneDay:
 		return max(1, min(int(week/step), 2016))
 	case step > 0:
 		return 13

@@ -14,7 +14,7 @@ import (
 // ReadOptions say how points become series.
 type ReadOptions struct {
 	Counter bool           // values count up; forecast their rate per second
-	Zone    *time.Location // of stamps that name none; nil: UTC
+	Zone    *time.Location // of stamps that name none, and of days; nil: UTC
 	Step    time.Duration  // 0: the step most points have
 }
 
@@ -183,7 +183,7 @@ func (in *Input) Series() ([]Series, []Warning, error) {
 	if len(in.stamps.offsets) > 1 || len(in.stamps.offsets) == 1 && in.stamps.local > 0 {
 		warnings = append(warnings, Warning{Kind: "zone", Text: fmt.Sprintf("stamps of %s; all are taken as instants and put in UTC", in.zoneList())})
 	}
-	h := history{options: in.options}
+	h := history{options: in.options, local: in.stamps.local > 0}
 	for _, name := range in.order {
 		p := in.series[name]
 		delete(in.series, name)

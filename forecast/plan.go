@@ -47,8 +47,7 @@ type ServicePlan struct {
 	Instances    int     // at the start
 	LastWeekPeak float64 // highest value of the last 168 h
 	Start, End   time.Time
-	Step         time.Duration
-	Demand       []float64 // planned for, by step
+	Demand       Series // planned for
 	Steps        []PlanStep
 	PerInstance  float64
 	Notes        []string // what could not be kept
@@ -129,11 +128,11 @@ func MakePlan(f *Forecast, o PlanOptions) (ServicePlan, error) {
 	if step <= 0 {
 		return ServicePlan{}, fmt.Errorf("%w: series %q has an index and no time", ErrPlan, f.Series.Name)
 	}
-	p := ServicePlan{Service: f.Series.Name, Start: f.At(1), End: f.At(len(f.Mean) + 1), Step: step, PerInstance: o.PerInstance}
+	p := ServicePlan{Service: f.Series.Name, Start: f.At(1), End: f.At(len(f.Mean) + 1), PerInstance: o.PerInstance}
 	p.LastWeekPeak = lastWeekPeak(f.Series)
-	p.Demand = f.Mean
+	p.Demand = Series{Name: p.Service, Start: p.Start, Step: step, Zone: f.Series.Zone, Values: f.Mean}
 	if o.Quantile && len(f.Bands) > 0 {
-		p.Demand = f.Bands[0].High
+		p.Demand.Values = f.Bands[0].High
 	}
 	w, err := newStairs(&p, f, o)
 	if err != nil {
@@ -153,18 +152,18 @@ func (p *ServicePlan) expect() {
 		if i+1 < len(p.Steps) {
 			end = p.Steps[i+1].At
 		}
-		from := max(int(p.Steps[i].At.Sub(p.Start)/p.Step), 0)
-		until := int((end.Sub(p.Start) + p.Step - 1) / p.Step)
-		p.Steps[i].Utilization = highest(p.Demand, from, until) / (float64(p.Steps[i].To) * p.PerInstance)
+		from := max(p.Demand.stepAt(p.Steps[i].At), 0)
+		until := p.Demand.stepAt(end.Add(-1)) + 1
+		p.Steps[i].Utilization = highest(p.Demand.Values, from, until) / (float64(p.Steps[i].To) * p.PerInstance)
 	}
 }
 
 // lacks notes where limits and freezes leave less than carries the demand.
 func (p *ServicePlan) lacks() {
 	short, worst, at := 0, 1.0, time.Time{}
-	for h, d := range p.Demand {
-		from := p.Start.Add(time.Duration(h) * p.Step)
-		use := d / (float64(p.leastIn(from, from.Add(p.Step))) * p.PerInstance)
+	for h, d := range p.Demand.Values {
+		from := p.Demand.At(h)
+		use := d / (float64(p.leastIn(from, p.Demand.At(h+1))) * p.PerInstance)
 		if use > 1 {
 			short++
 		}
@@ -173,7 +172,7 @@ func (p *ServicePlan) lacks() {
 		}
 	}
 	if short > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("%d of %d steps have more demand than the plan carries, at most %.0f %% on %s", short, len(p.Demand), 100*worst, at.Format("2006-01-02 15:04")))
+		p.Notes = append(p.Notes, fmt.Sprintf("%d of %d steps have more demand than the plan carries, at most %.0f %% on %s", short, len(p.Demand.Values), 100*worst, at.Format("2006-01-02 15:04")))
 	}
 }
 

@@ -50,6 +50,32 @@ func TestPlanCarriesItsDemand(t *testing.T) {
 	}
 }
 
+// A change costs a quarter of an hour of the fleet also where a step is a day: a
+// weekend below the band is worth two of them.
+func TestPlanOfDaysLeavesAtTheWeekend(t *testing.T) {
+	demand := make([]float64, 28)
+	for d := range demand {
+		demand[d] = 1320
+		if d%7 > 4 {
+			demand[d] = 1020
+		}
+	}
+	f := &Forecast{Series: Series{Name: "x", Start: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), Step: oneDay, Values: demand}, Mean: demand}
+	p, err := MakePlan(f, PlanOptions{PerInstance: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Steps) != 7 { // the first weekend has no step after its last day
+		downs := 0
+		for _, s := range p.Steps {
+			if s.To < s.From {
+				downs++
+			}
+		}
+		t.Errorf("%d steps, %d of them down, in four weeks with a weekend each", len(p.Steps), downs)
+	}
+}
+
 func TestPlanKeepsItsLimits(t *testing.T) {
 	f := given(demandOf(168))
 	freeze := Freeze{f.At(30), f.At(60)}

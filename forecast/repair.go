@@ -21,11 +21,13 @@ const sparseGrid = 100_000
 // A history is one series on its way from points to a grid.
 type history struct {
 	options  ReadOptions
+	local    bool // stamps of the input are of options.Zone
 	name     string
 	clock    bool // at are times
 	at       []int64
 	value    []float64
 	missing  hits // values
+	wall     wall // that at are readings of
 	warnings []Warning
 }
 
@@ -39,7 +41,7 @@ func (h *history) when(at int64) string {
 	if !h.clock {
 		return strconv.FormatInt(at, 10)
 	}
-	return time.Unix(0, at).UTC().Format(time.RFC3339)
+	return h.wall.instant(at).Format(time.RFC3339)
 }
 
 // where says at which stamp hits begin: at the only one, or first at one of more.
@@ -53,7 +55,7 @@ func (h *history) where(met hits) string {
 // even puts the points of one series on a grid; h.warnings say what it repaired.
 // It takes the values of p.
 func (h *history) even(name string, p *points) (Series, error) {
-	*h = history{options: h.options, name: name, clock: p.clock, at: p.at(h.at), value: p.value}
+	*h = history{options: h.options, local: h.local, name: name, clock: p.clock, at: p.at(h.at), value: p.value}
 	if p.bad.n > 0 && p.bad.n*20 > len(h.at) {
 		return Series{}, fmt.Errorf("%d of %s cannot be read, the first has %s", p.bad.n, count(p.bad.n+len(h.at), "row"), p.bad.first)
 	}
@@ -80,7 +82,8 @@ func (h *history) even(name string, p *points) (Series, error) {
 		h.warn("blank", m.n, "%d of %d values are missing, %s; filled from the season before", m.n, len(h.at), h.where(m))
 	}
 	step := h.step()
-	s := Series{Name: name}
+	h.followClocks(step)
+	s := Series{Name: name, Zone: h.wall.zone}
 	if p.clock {
 		s.Step = time.Duration(step)
 	}
@@ -214,9 +217,6 @@ func (h *history) rate() {
 	}
 }
 
-// meanMonth is the step of monthly values: a year of the Gregorian calendar / 12.
-const meanMonth = 2629746 * time.Second
-
 // step returns the spacing of the points: the one that three and more neighbours
 // in a row keep for most of the time, or the one most neighbours have where no
 // spacing is kept for half of the time.
@@ -256,11 +256,54 @@ func (h *history) step() int64 {
 	} else if h.clock && 2*number[best] < len(h.at)-1 {
 		best = usual(best, h.at)
 	}
-	const day = int64(24 * time.Hour)
-	if h.clock && 28*day <= best && best <= 31*day {
-		return int64(meanMonth)
+	if months := monthsBetween(best, number); h.clock && months > 0 {
+		return int64(months) * int64(meanMonth)
 	}
 	return best
+}
+
+// monthsBetween is how many months a gap has, 0 for none: a month has 28 to 31
+// days, and gaps that are all of four weeks are weeks.
+func monthsBetween(gap int64, number map[int64]int) int {
+	for _, months := range []int{1, 2, 3, 4, 6, 12} {
+		whole := int64(months) * int64(meanMonth)
+		if off := gap - whole; off < -int64(62*time.Hour) || off > int64(62*time.Hour) {
+			continue
+		}
+		if gap == 4*7*int64(oneDay) && len(number) == 1 {
+			return 0
+		}
+		return months
+	}
+	return 0
+}
+
+// followClocks makes at the readings of a wall where steps of whole days or months
+// go by the clocks of a zone.
+func (h *history) followClocks(step int64) {
+	if !h.clock || step < int64(oneDay) {
+		return
+	}
+	months := monthsOf(time.Duration(step)) > 0
+	if !months && step%int64(oneDay) != 0 {
+		return
+	}
+	guessed := false
+	if finer := h.finerThan(step); finer && h.options.Zone != time.UTC {
+		h.wall = wall{zone: h.options.Zone}
+	} else if !finer {
+		h.wall, guessed = follow(h.at, h.options.Zone, h.local)
+	}
+	if guessed {
+		h.warn("zone", 0, "steps begin earlier and later in UTC as the clocks of %s change, and go on by them; --zone names another", h.wall.zone)
+	}
+	h.wall.months = months
+	for i, at := range h.at {
+		h.at[i] = h.wall.reading(at)
+		if i > 0 { // an hour that the wall shows twice
+			h.at[i] = max(h.at[i], h.at[i-1])
+		}
+	}
 }
 
 // usualSteps are the ones that metric stores and people choose.
@@ -304,7 +347,7 @@ func (h *history) grid(s Series, step int64) Series {
 	if h.clock {
 		// Steps of a day and longer begin where the first value does; shorter ones
 		// at multiples of the step.
-		if step < int64(24*time.Hour) {
+		if step < int64(oneDay) {
 			first -= mod(first, step)
 			if most := h.phase(step); most != 0 {
 				first = h.at[0] - mod(h.at[0]-most, step)
@@ -314,7 +357,7 @@ func (h *history) grid(s Series, step int64) Series {
 	early := h.early(step)
 	first += (h.at[0] - first + early) / step * step // the first value may be early too
 	if h.clock {
-		s.Start = time.Unix(0, first).UTC()
+		s.Start = h.wall.instant(first)
 	} else {
 		s.First = int(first)
 	}
@@ -338,8 +381,12 @@ func (h *history) grid(s Series, step int64) Series {
 			s.Values[last] = finiteOrNaN(s.Values[last] / float64(inStep))
 		}
 	}
+	slack := int64(0)
+	if h.wall.months { // the last day of a month is its 28th to 31st
+		slack = step / 10
+	}
 	for i, at := range h.at {
-		if (at-first)%step != 0 {
+		if past := mod(at-first, step); min(past, step-past) > slack {
 			off.add(at)
 		}
 		if math.IsNaN(h.value[i]) {
@@ -377,16 +424,21 @@ func (h *history) grid(s Series, step int64) Series {
 // early is by how much a point may come before its step: a quarter of it, and
 // nothing where points are finer than steps.
 func (h *history) early(step int64) int64 {
+	if h.finerThan(step) {
+		return 0
+	}
+	return step / 4
+}
+
+// finerThan reports whether points are closer than half a step.
+func (h *history) finerThan(step int64) bool {
 	finer := 0
 	for i := 1; i < len(h.at); i++ {
 		if h.at[i]-h.at[i-1] < step/2 {
 			finer++
 		}
 	}
-	if finer > len(h.at)/20 {
-		return 0
-	}
-	return step / 4
+	return finer > len(h.at)/20
 }
 
 // phase returns the remainder that most stamps leave on the step; none where
@@ -420,7 +472,14 @@ func (h *history) span(step int64) string {
 	if !h.clock {
 		return strconv.FormatInt(step, 10)
 	}
-	return spanText(time.Duration(step))
+	switch months := monthsOf(time.Duration(step)); months {
+	case 0:
+		return spanText(time.Duration(step))
+	case 1:
+		return "a month"
+	default:
+		return fmt.Sprintf("%d months", months)
+	}
 }
 
 // spanText writes a span without units that are 0: 2h, not 2h0m0s.

@@ -94,14 +94,14 @@ func unplanned(actual []Series, planned map[string]bool) []Warning {
 
 func (out *Scored) add(p ServicePlan, s Series) {
 	fixed := p.LastWeekHabit()
-	hours := s.Step.Hours()
 	before := math.NaN()
 	for i, d := range s.Values {
 		at := s.At(i)
 		if at.Before(p.Start) || !at.Before(p.End) {
 			continue
 		}
-		end := at.Add(s.Step)
+		end := s.At(i + 1)
+		hours := end.Sub(at).Hours()
 		planned := p.leastIn(at, end)
 		reactive := p.Instances
 		if !math.IsNaN(before) {

@@ -27,13 +27,35 @@ import (
 type Series struct {
 	Name   string
 	Start  time.Time     // of the first value; zero when Step is 0
-	Step   time.Duration // 0: the history has an index instead of a clock
+	Step   time.Duration // 0: the history has an index instead of a clock; a month is a twelfth of a year
 	First  int           // index of the first value when Step is 0
 	Values []float64     // NaN where nothing is known
+	// Zone has the clocks by which steps of whole days or months go: each begins at
+	// the time of day of Start there. nil: UTC.
+	Zone *time.Location
 }
 
-// At returns the time of step i, counted from the first value.
-func (s Series) At(i int) time.Time { return s.Start.Add(time.Duration(i) * s.Step) }
+// At returns the time of step i, counted from the first value, in UTC.
+func (s Series) At(i int) time.Time { return s.wall().at(s.Start, s.Step, i) }
+
+// wall is the clock that the steps go by.
+func (s Series) wall() wall { return wall{s.Zone, s.Step > 0 && monthsOf(s.Step) > 0} }
+
+// Even reports whether all steps are equally long, as days of a zone with summer
+// time and months are not.
+func (s Series) Even() bool { return s.wall() == (wall{}) }
+
+// stepAt returns the step that t lies in, as far back and ahead as t is.
+func (s Series) stepAt(t time.Time) int {
+	i := int(t.Sub(s.Start) / s.Step) // a guess; days and months differ by less than one of them
+	for s.At(i).After(t) {
+		i--
+	}
+	for !s.At(i + 1).After(t) {
+		i++
+	}
+	return i
+}
 
 // stamp names step i as the input did: by its time, or by its index.
 func (s Series) stamp(i int) string {
@@ -57,19 +79,18 @@ func (s Series) known() []float64 {
 // seasonsByStep returns the seasonal periods, in steps, that a clock implies:
 // the day and the week below a day, the week at a day. 1 and 0 mean none.
 func seasonsByStep(step time.Duration) (short, long int) {
-	const day = 24 * time.Hour
 	switch {
 	case step < 30*time.Second:
 		return 1, 0
-	case step < day:
-		if day%step != 0 {
+	case step < oneDay:
+		if oneDay%step != 0 {
 			return 1, 0
 		}
-		short = int(day / step)
+		short = int(oneDay / step)
 		return short, 7 * short
-	case step == day:
+	case step == oneDay:
 		return 7, 365
-	case step >= 28*day && step <= 31*day:
+	case step > 28*oneDay && step <= 31*oneDay:
 		return 12, 0
 	}
 	return 1, 0

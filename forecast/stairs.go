@@ -50,19 +50,19 @@ const (
 )
 
 func newStairs(p *ServicePlan, f *Forecast, o PlanOptions) (*stairs, error) {
-	o.Lead = max(o.Lead, min(p.Step, rise))
-	steps := func(span time.Duration) int { return int((span + p.Step - 1) / p.Step) }
-	n := len(p.Demand)
+	o.Lead = max(o.Lead, min(p.Demand.Step, rise))
+	steps := func(span time.Duration) int { return int((span + p.Demand.Step - 1) / p.Demand.Step) }
+	n := len(p.Demand.Values)
 	w := &stairs{
 		p: p, o: o, want: make([]int, n), must: make([]int, n), loose: make([]int, n),
-		lead: float64(o.Lead) / float64(p.Step), hold: steps(o.Hold),
+		lead: float64(o.Lead) / float64(p.Demand.Step), hold: steps(o.Hold),
 		afterUp: max(steps(o.Window), 1), afterDown: max(steps(o.Window+o.Lead), 1),
 	}
 	if k := len(f.Bands); k > 0 {
 		w.upper, w.level = f.Bands[k-1].High, f.Bands[k-1].Level
 	}
 	above := 0
-	for h, d := range p.Demand {
+	for h, d := range p.Demand.Values {
 		unlikely := 0.0
 		if w.upper != nil {
 			unlikely = w.upper[h] / guardUse // must still fit, at full use
@@ -113,12 +113,12 @@ func (w *stairs) choose() {
 	}
 	slices.Reverse(w.choices)
 	all := float64(wants[0])
-	w.change = changeCost * all * max(1, float64(time.Hour)/float64(w.p.Step))
+	w.change = changeCost * all * float64(time.Hour) / float64(w.p.Demand.Step)
 	w.missing = missingCost * (all + w.change)
 }
 
 // time is when the demand of step h begins.
-func (w *stairs) time(h int) time.Time { return w.p.Start.Add(time.Duration(h) * w.p.Step) }
+func (w *stairs) time(h int) time.Time { return w.p.Demand.At(h) }
 
 // mayRise and mayFall report whether a change for step h can be made at all.
 func (w *stairs) mayRise(h int) bool {
@@ -311,7 +311,7 @@ func (w *stairs) whyUp(h, until, have int) string {
 	}
 	until = max(until, due+1)
 	carried := float64(have) * w.p.PerInstance
-	peak, at := w.peak(w.p.Demand, h, until)
+	peak, at := w.peak(w.p.Demand.Values, h, until)
 	if peak > w.o.High*carried || w.upper == nil {
 		return fmt.Sprintf("demand rises to %s per second by %s, %.0f %% of what %d carry%s", capacity.Digits(peak, 3), w.name(at), 100*peak/carried, have, early)
 	}
@@ -321,7 +321,7 @@ func (w *stairs) whyUp(h, until, have int) string {
 
 // whyDown says why fewer do in [h, until).
 func (w *stairs) whyDown(h, until, have int) string {
-	peak, _ := w.peak(w.p.Demand, h, until)
+	peak, _ := w.peak(w.p.Demand.Values, h, until)
 	return fmt.Sprintf("demand stays at or below %s per second until %s, %.0f %% of what %d carry", capacity.Digits(peak, 3), w.name(until), 100*peak/(float64(have)*w.p.PerInstance), have)
 }
 
@@ -334,11 +334,12 @@ func (w *stairs) peak(v []float64, from, until int) (peak float64, at int) {
 	return peak, at
 }
 
-// name says a time as people do: by its weekday where the plan has each once.
+// name says a time as people do: by its weekday where the plan has each once, and
+// a day by its date in the zone that has it.
 func (w *stairs) name(h int) string {
 	switch {
-	case w.p.Step >= 24*time.Hour:
-		return w.time(h).Format("Mon 2 Jan")
+	case w.p.Demand.Step >= oneDay:
+		return w.time(h).In(w.p.Demand.wall().location()).Format("Mon 2 Jan")
 	case w.p.End.Sub(w.p.Start) > 7*24*time.Hour:
 		return w.time(h).Format("Mon 2 Jan 15:04")
 	}

@@ -31,8 +31,9 @@ type forecastData struct {
 type forecastSeries struct {
 	Name    string         `json:"series" doc:"name of the series"`
 	Start   *time.Time     `json:"start,omitempty" doc:"time of the first step; absent for an index"`
+	Times   []time.Time    `json:"times,omitempty" doc:"times of the steps where they are not equally long, as months and days of a zone with summer time; absent: start + i x step_seconds"`
 	Index   *int           `json:"start_index,omitempty" doc:"index of the first step; absent for a clock"`
-	Step    float64        `json:"step_seconds" doc:"length of a step; 0 for an index"`
+	Step    float64        `json:"step_seconds" doc:"length of a step, of a month a twelfth of a year; 0 for an index"`
 	Seasons []int          `json:"season_steps" doc:"seasonal periods used"`
 	History int            `json:"history_steps" doc:"length of the history"`
 	Max     float64        `json:"history_max" doc:"highest value of the history"`
@@ -152,13 +153,30 @@ func parseHorizon(text string, step time.Duration) (int, error) {
 	return int(steps), nil
 }
 
+// forecastFiles reads series and forecasts them, and prints the warnings of both.
+func (f *modelFlags) forecastFiles(ctx context.Context, s *cli.IO, in *seriesInput, args []string) ([]*forecast.Forecast, []forecast.Warning, []doc.Input, error) {
+	series, warnings, inputs, err := in.read(ctx, s, args)
+	printWarnings(s, warnings)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	zone, err := in.zoneOfDays()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	forecasts, more, err := f.forecastAll(ctx, s, series, zone)
+	printWarnings(s, more)
+	return forecasts, append(warnings, more...), inputs, err
+}
+
 // forecastAll forecasts every series with f.jobs workers; the results keep the
-// order of the input. A series that cannot be forecast becomes a warning.
-func (f *modelFlags) forecastAll(ctx context.Context, s *cli.IO, series []forecast.Series) ([]*forecast.Forecast, []forecast.Warning, error) {
+// order of the input. A series that cannot be forecast becomes a warning. Holidays
+// are days of the zone where they name none.
+func (f *modelFlags) forecastAll(ctx context.Context, s *cli.IO, series []forecast.Series, zone *time.Location) ([]*forecast.Forecast, []forecast.Warning, error) {
 	if _, err := f.options(0); err != nil && !strings.Contains(err.Error(), "span") {
 		return nil, nil, err
 	}
-	calendar, err := f.calendar()
+	calendar, err := f.calendar(zone)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -267,18 +285,10 @@ input is a warning on standard error.`,
 			if explain != "" && out.Format != "table" {
 				return cli.Usagef("--explain is for people, and -o %s is not", out.Format).WithHint("wxops forecast backtest -o %s has the figures", out.Format)
 			}
-			ctx := cmd.Context()
-			series, warnings, inputs, err := in.read(ctx, s, args)
-			printWarnings(s, warnings)
+			forecasts, warnings, inputs, err := model.forecastFiles(cmd.Context(), s, &in, args)
 			if err != nil {
 				return err
 			}
-			forecasts, more, err := model.forecastAll(ctx, s, series)
-			printWarnings(s, more)
-			if err != nil {
-				return err
-			}
-			warnings = append(warnings, more...)
 			if explain != "" {
 				err = explainForecast(s, forecasts, explain)
 			} else {
@@ -342,6 +352,11 @@ func forecastDocument(f *forecast.Forecast) forecastSeries {
 	if f.Series.Step > 0 {
 		t := f.At(1)
 		d.Start = &t
+		if !f.Series.Even() {
+			for h := range f.Mean {
+				d.Times = append(d.Times, f.At(h+1))
+			}
+		}
 	} else {
 		i := f.Series.First + len(f.Series.Values)
 		d.Index = &i

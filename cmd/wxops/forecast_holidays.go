@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/wxops/wxops/forecast"
 	"github.com/wxops/wxops/internal/cli"
 )
 
-// calendar returns the calendar that --holidays names, nil for none.
-func (f *modelFlags) calendar() (*forecast.Calendar, error) {
+// calendar returns the calendar that --holidays names, nil for none. Dates of a
+// file that names no zone are of the given one.
+func (f *modelFlags) calendar(zone *time.Location) (*forecast.Calendar, error) {
 	switch {
 	case f.holidays == "":
 		return nil, nil
@@ -25,7 +27,7 @@ func (f *modelFlags) calendar() (*forecast.Calendar, error) {
 	if err != nil {
 		return nil, cli.Unreadable(f.holidays, err).WithHint("--holidays CN, or a YAML file")
 	}
-	c, err := forecast.ReadCalendar(bytes.NewReader(text))
+	c, err := forecast.ReadCalendar(bytes.NewReader(text), zone)
 	if err != nil {
 		return nil, cli.Usagef("--holidays %q", f.holidays).WithCause(err).WithHint("holidays: [{name: Fair, from: 2026-10-01, to: 2026-10-03, before: 1, after: 1}]")
 	}

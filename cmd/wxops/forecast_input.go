@@ -27,19 +27,19 @@ type seriesInput struct {
 	query      string
 	headers    []string
 	since      time.Duration
-	sinceGiven func() bool
+	given      func(flag string) bool
 }
 
 func (f *seriesInput) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.counter, "counter", false, "values count up: take their rate per second")
-	flags.StringVar(&f.zone, "zone", "UTC", "time `ZONE` of stamps that name none")
+	flags.StringVar(&f.zone, "zone", "UTC", "time `ZONE` of stamps that name none, and of days")
 	cli.Duration(flags, &f.step, "step", "", 0, "length of a step (default the commonest, 1h for --prometheus)")
 	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this `URL`")
 	flags.StringVar(&f.query, "query", "", "`PROMQL` expression for --prometheus")
 	flags.StringArrayVar(&f.headers, "header", nil, "send `NAME: VALUE` to --prometheus, as 'X-Scope-OrgID: shop'; repeatable")
 	cli.Duration(flags, &f.since, "since", "", 28*24*time.Hour, "history to ask --prometheus for")
-	f.sinceGiven = func() bool { return flags.Changed("since") }
+	f.given = flags.Changed
 }
 
 // location is the zone of times that name none.
@@ -49,6 +49,14 @@ func (f *seriesInput) location() (*time.Location, error) {
 		return nil, cli.Usagef("--zone %q is not a zone", f.zone).WithHint("--zone Asia/Shanghai")
 	}
 	return zone, nil
+}
+
+// zoneOfDays is the zone that the user named, nil where none was.
+func (f *seriesInput) zoneOfDays() (*time.Location, error) {
+	if !f.given("zone") {
+		return nil, nil
+	}
+	return f.location()
 }
 
 // read returns the series of the files, of standard input or of a server.
@@ -64,7 +72,7 @@ func (f *seriesInput) read(ctx context.Context, s *cli.IO, args []string) ([]for
 		return nil, nil, nil, cli.Usagef("--query needs --prometheus").WithHint("--prometheus http://127.0.0.1:9090")
 	case f.prometheus == "" && len(f.headers) > 0:
 		return nil, nil, nil, cli.Usagef("--header needs --prometheus").WithHint("--prometheus http://127.0.0.1:9090")
-	case f.prometheus == "" && f.sinceGiven():
+	case f.prometheus == "" && f.given("since"):
 		return nil, nil, nil, cli.Usagef("--since needs --prometheus: a file is read as a whole").WithHint("leave --since out")
 	}
 	in := forecast.NewInput(forecast.ReadOptions{Counter: f.counter, Zone: zone, Step: f.step})

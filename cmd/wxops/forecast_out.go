@@ -208,17 +208,10 @@ the pool that was chosen.`,
 			if err := out.Check(); err != nil {
 				return err
 			}
-			series, warnings, inputs, err := in.read(cmd.Context(), s, args)
-			printWarnings(s, warnings)
+			forecasts, warnings, inputs, err := model.forecastFiles(cmd.Context(), s, &in, args)
 			if err != nil {
 				return err
 			}
-			forecasts, more, err := model.forecastAll(cmd.Context(), s, series)
-			printWarnings(s, more)
-			if err != nil {
-				return err
-			}
-			warnings = append(warnings, more...)
 			if out.Format == "json" || out.Format == "yaml" {
 				err = printForecasts(s, &out, forecasts, warnings, inputs)
 			} else {

@@ -103,23 +103,17 @@ step that takes it back. --to writes it for the system that carries it out.`,
 			if err != nil {
 				return err
 			}
-			series, warnings, files, err := in.read(cmd.Context(), s, args)
-			printWarnings(s, warnings)
+			forecasts, warnings, files, err := model.forecastFiles(cmd.Context(), s, &in, args)
 			if err != nil {
-				return err
-			}
-			forecasts, more, err := model.forecastAll(cmd.Context(), s, series)
-			if err != nil {
-				printWarnings(s, more)
 				return err
 			}
 			plans, notes, err := makePlans(forecasts, o)
 			if err != nil {
 				return err
 			}
-			more = append(append(more, notes...), idleFreezes(o.Freezes, plans)...)
-			printWarnings(s, more)
-			warnings = append(warnings, more...)
+			notes = append(notes, idleFreezes(o.Freezes, plans)...)
+			printWarnings(s, notes)
+			warnings = append(warnings, notes...)
 			if to != "" {
 				err = forecast.Export(s.Out, to, plans)
 			} else {
@@ -213,14 +207,14 @@ func costNote(plans []forecast.ServicePlan) string {
 
 // planFigure draws demand against planned capacity.
 func planFigure(p *forecast.ServicePlan) chart.Figure {
-	axis, step := xAxis(p.Step, len(p.Demand), p.Start.Format(chartTime))
-	demand := chart.Series{Name: "demand", Y: p.Demand}
-	for h := range p.Demand {
+	axis, step := xAxis(p.Demand.Step, len(p.Demand.Values), p.Start.Format(chartTime))
+	demand := chart.Series{Name: "demand", Y: p.Demand.Values}
+	for h := range p.Demand.Values {
 		demand.X = append(demand.X, step*float64(h))
 	}
 	capacity := chart.Series{Name: "planned capacity", Style: chart.Step, Role: chart.Good}
 	put := func(at time.Time, instances int) {
-		capacity.X = append(capacity.X, step*float64(at.Sub(p.Start))/float64(p.Step))
+		capacity.X = append(capacity.X, step*float64(at.Sub(p.Start))/float64(p.Demand.Step))
 		capacity.Y = append(capacity.Y, float64(instances)*p.PerInstance)
 	}
 	put(p.Start, p.Instances)

@@ -1,0 +1,185 @@
+package forecast
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// A wall is the clock by which steps of whole days or months are evenly apart: a
+// day of a zone with summer time has 23 or 25 hours twice a year, and a month 28
+// to 31 days, but each begins at the same time on the wall. The zero wall is for
+// steps that are evenly apart as instants.
+type wall struct {
+	zone   *time.Location // nil: steps are instants evenly apart, or months of UTC
+	months bool
+}
+
+const oneDay = 24 * time.Hour
+
+// meanMonth is the length of a step of a month: a year of the Gregorian calendar
+// / 12. Steps of several months are as many times as long.
+const meanMonth = 2629746 * time.Second
+
+// monthsOf is how many months a step has; 0 for a step of hours, days or weeks.
+func monthsOf(step time.Duration) int {
+	if step%meanMonth != 0 {
+		return 0
+	}
+	return int(step / meanMonth)
+}
+
+// at returns the beginning of step i when step 0 begins at start: so many months
+// or days on by the calendar of the zone, or so much time. The last day of a
+// month stays the last one.
+func (w wall) at(start time.Time, step time.Duration, i int) time.Time {
+	switch {
+	case w.months:
+		local := start.In(w.location())
+		year, month, first := local.Date()
+		month += time.Month(i * monthsOf(step))
+		last := daysIn(year, month)
+		if first == daysIn(year, local.Month()) {
+			first = last
+		}
+		return w.on(year, month, min(first, last), local)
+	case w.zone != nil:
+		local := start.In(w.zone)
+		year, month, first := local.Date()
+		return w.on(year, month, first+i*int(step/oneDay), local)
+	}
+	return start.Add(time.Duration(i) * step)
+}
+
+// on is the instant of a date at the time of day of clock.
+func (w wall) on(year int, month time.Month, d int, clock time.Time) time.Time {
+	return time.Date(year, month, d, clock.Hour(), clock.Minute(), clock.Second(), clock.Nanosecond(), w.location()).UTC()
+}
+
+func daysIn(year int, month time.Month) int {
+	return time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+}
+
+func (w wall) location() *time.Location {
+	if w.zone == nil {
+		return time.UTC
+	}
+	return w.zone
+}
+
+// reading turns an instant into what the wall shows, in nanoseconds: readings of
+// steps that begin one behind the other are a step apart. Instants and readings
+// count from 1970.
+func (w wall) reading(at int64) int64 {
+	if w == (wall{}) {
+		return at
+	}
+	local := time.Unix(0, at).In(w.location())
+	shown := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), local.Nanosecond(), time.UTC)
+	if !w.months {
+		return shown.UnixNano()
+	}
+	first := time.Date(local.Year(), local.Month(), 1, 0, 0, 0, 0, time.UTC)
+	passed := float64(shown.Sub(first)) / float64(first.AddDate(0, 1, 0).Sub(first))
+	months := int64(local.Year()-1970)*12 + int64(local.Month()) - 1
+	return months*int64(meanMonth) + int64(math.Round(passed*float64(meanMonth)))
+}
+
+// instant is when the wall shows a reading, to the second for months.
+func (w wall) instant(reading int64) time.Time {
+	if w == (wall{}) {
+		return time.Unix(0, reading).UTC()
+	}
+	shown := time.Unix(0, reading).UTC()
+	if w.months {
+		passed := mod(reading, int64(meanMonth))
+		first := time.Date(1970, time.Month(1+(reading-passed)/int64(meanMonth)), 1, 0, 0, 0, 0, time.UTC)
+		length := float64(first.AddDate(0, 1, 0).Sub(first))
+		shown = first.Add(time.Duration(float64(passed) / float64(meanMonth) * length)).Round(time.Second)
+	}
+	return w.on(shown.Year(), shown.Month(), shown.Day(), shown)
+}
+
+// changing are zones of the rules by which clocks are put forward and back, or
+// were in the last twenty years. Zones that change at the same time have the one
+// of most people: their days begin at instants that tell them apart no better.
+var changing = []string{
+	"Europe/Berlin", "America/New_York", "Europe/London", "Europe/Athens", "Europe/Moscow", "Europe/Istanbul", "America/Chicago", "America/Denver", "America/Los_Angeles",
+	"America/Anchorage", "America/Adak", "America/Halifax", "America/St_Johns", "America/Havana", "America/Mexico_City", "America/Sao_Paulo", "America/Santiago",
+	"America/Asuncion", "America/Montevideo", "America/Nuuk", "Atlantic/Azores", "Africa/Cairo", "Africa/Casablanca", "Asia/Jerusalem", "Asia/Beirut", "Asia/Amman",
+	"Asia/Damascus", "Asia/Tehran", "Asia/Gaza", "Australia/Sydney", "Australia/Adelaide", "Australia/Lord_Howe", "Pacific/Auckland", "Pacific/Chatham", "Pacific/Norfolk", "Pacific/Easter",
+}
+
+// clockGrain is how far stamps may come early and late and still have the same
+// time of day: half of it. All clocks change by multiples of it.
+const clockGrain = 15 * time.Minute
+
+// timesOfDay counts stamps by the time of day that clocks of a zone show, in
+// grains.
+func timesOfDay(at []int64, zone *time.Location) map[int64]int {
+	number := map[int64]int{}
+	for _, ns := range at {
+		_, offset := time.Unix(0, ns).In(zone).Zone()
+		shown := ns + int64(offset)*1e9 + int64(clockGrain/2)
+		number[mod(shown, int64(oneDay))/int64(clockGrain)]++
+	}
+	return number
+}
+
+// follow returns the wall by which steps of whole days go, and whether it had to
+// be guessed: that of the zone, or of UTC, whichever gives more stamps the same
+// time of day; of two that are alike the one where that is midnight, and else the
+// zone where it is that of the stamps. Where UTC and the zone show two times of
+// day half an hour or an hour apart, as a summer and a winter do, it is that of a
+// zone that shows one.
+func follow(at []int64, zone *time.Location, isOfStamps bool) (w wall, guessed bool) {
+	type fit struct {
+		zone     *time.Location
+		most     int
+		midnight bool
+	}
+	of := func(zone *time.Location) fit {
+		number := timesOfDay(at, zone)
+		t := most(number)
+		return fit{zone, number[t], t == 0}
+	}
+	better := func(a, b fit) bool { return a.most > b.most || a.most == b.most && a.midnight && !b.midnight }
+	best, other := of(time.UTC), of(zone)
+	if isOfStamps {
+		best, other = other, best
+	}
+	if better(other, best) {
+		best = other
+	}
+	if best.most < len(at) && summerAndWinter(timesOfDay(at, time.UTC), len(at)) {
+		for _, name := range changing {
+			zone, err := time.LoadLocation(name)
+			if err != nil { // a machine without this zone
+				continue
+			}
+			if f := of(zone); 20*f.most >= 19*len(at) && f.most > best.most || guessed && better(f, best) {
+				best, guessed = f, true
+			}
+		}
+	}
+	if best.zone == time.UTC {
+		return wall{}, false
+	}
+	return wall{zone: best.zone}, guessed
+}
+
+// summerAndWinter reports whether two times of day half an hour or an hour apart
+// have nearly all of n stamps.
+func summerAndWinter(number map[int64]int, n int) bool {
+	var times []int64
+	for t := range number {
+		times = append(times, t)
+	}
+	slices.SortFunc(times, func(a, b int64) int { return number[b] - number[a] })
+	if len(times) < 2 || 20*(number[times[0]]+number[times[1]]) < 19*n {
+		return false
+	}
+	apart := time.Duration(mod(times[0]-times[1], int64(oneDay/clockGrain))) * clockGrain
+	apart = min(apart, oneDay-apart)
+	return apart == time.Hour || apart == time.Hour/2
+}
