@@ -106,8 +106,11 @@ type capacityOutput struct {
 	explain bool
 }
 
-func (o *capacityOutput) addFlags(cmd *cobra.Command) {
+// addFlags adds both; lists of the data are those whose entries are the rows of
+// the CSV.
+func (o *capacityOutput) addFlags(cmd *cobra.Command, lists ...string) {
 	o.AddFlag(cmd, "table", "json", "yaml", "csv")
+	o.Records(lists...)
 	cmd.Flags().BoolVar(&o.explain, "explain", false, "print the arithmetic of every number")
 }
 

@@ -74,7 +74,7 @@ Exit codes: 2 the metrics cannot show it, for the reason given.`,
 	f.Float64Var(&network, "network-limit", 0, "`BYTES` per second that the network moves at most")
 	f.StringVar(&curvePath, "curve", "", "`FILE` of a stress test (curve) of the same service to compare with")
 	_ = cmd.MarkFlagRequired("shape") // the flag is there
-	out.addFlags(cmd)
+	out.addFlags(cmd, "resources")
 	return cmd
 }
 

@@ -119,7 +119,7 @@ Exit codes: 1 all machines together do not carry the demand.`,
 	f.Float64Var(&target, "target", 0.55, "everyday load of an instance over its capacity, 0..1")
 	_ = cmd.MarkFlagRequired("catalogue") // the flags are there
 	_ = cmd.MarkFlagRequired("demand")    // likewise
-	out.addFlags(cmd)
+	out.addFlags(cmd, "mix", "second_mix", "single_type")
 	return cmd
 }
 

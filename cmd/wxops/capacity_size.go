@@ -74,7 +74,7 @@ With --demand and --forecast the higher of the two counts.`,
 	f.Float64Var(&needs.MaxUnavailable, "max-unavailable", 0, "share that a rolling update stops at a time, 0..1")
 	f.IntVar(&needs.Floor, "floor", 0, "never fewer instances")
 	_ = cmd.MarkFlagRequired("curve") // the flag is there
-	out.addFlags(cmd)
+	out.addFlags(cmd, "rules")
 	return cmd
 }
 

@@ -89,6 +89,7 @@ Exit codes: 0 pass; 1 regression; 2 nothing was compared; 4 undecided.`,
 	f.addSchedule(cmd)
 	out.AddFileFlag(cmd)
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
+	out.Records("metrics")
 	return cmd
 }
 

@@ -75,6 +75,7 @@ sent anywhere. Equal arguments give equal results.
 	cli.Complete(cmd, "scenario", scenarioNames())
 	cli.Complete(cmd, "method", stress.Methods())
 	out.AddFlag(cmd, "table", "json", "yaml", "csv")
+	out.Records("rows")
 	return cmd
 }
 

@@ -233,6 +233,39 @@ func TestOutputFormats(t *testing.T) {
 	}
 }
 
+// The CSV of records has the keys and the numbers of the JSON; what an entry says
+// goes before what the whole says under the same name.
+func TestRecordsAreTheDataOfTheDocument(t *testing.T) {
+	document := `{"schema":"x","inputs":[{"name":"in"}],"data":{"question":"size","instances":3,"per_second":1234567.5,"low_per_second":null,
+		"rules":[{"rule":"load","instances":3,"why":"ceil(1, 2)"},{"rule":"floor","instances":1e-7,"met":true}],
+		"limit":{"by":"cpu","at":{"ratio":0.5}},"none":[],"words":["a"]}}`
+	for name, c := range map[string]struct {
+		lists []string
+		want  string
+	}{
+		"one list": {[]string{"rules"}, "rule,instances,why,question,per_second,low_per_second,limit.by,limit.at.ratio,met\n" +
+			"load,3,\"ceil(1, 2)\",size,1234567.5,,cpu,0.5,\nfloor,1e-7,,size,1234567.5,,cpu,0.5,true\n"},
+		"two lists": {[]string{"none", "rules"}, "list,rule,instances,why,question,per_second,low_per_second,limit.by,limit.at.ratio,met\n" +
+			"rules,load,3,\"ceil(1, 2)\",size,1234567.5,,cpu,0.5,\nrules,floor,1e-7,,size,1234567.5,,cpu,0.5,true\n"},
+		"no list":  {nil, "question,instances,per_second,low_per_second,limit.by,limit.at.ratio\nsize,3,1234567.5,,cpu,0.5\n"},
+		"no entry": {[]string{"none", "absent"}, "question,instances,per_second,low_per_second,limit.by,limit.at.ratio\nsize,3,1234567.5,,cpu,0.5\n"},
+	} {
+		o := Output{Format: "csv"}
+		o.Records(c.lists...)
+		var b bytes.Buffer
+		if err := o.Print(&b, []byte(document), nil); err != nil || b.String() != c.want {
+			t.Errorf("%s: %v, got\n%swant\n%s", name, err, b.String(), c.want)
+		}
+	}
+	o := Output{Format: "csv"}
+	o.Records()
+	for _, bad := range []string{`{"schema":"x"}`, `{`} {
+		if err := o.Print(io.Discard, []byte(bad), nil); err == nil {
+			t.Errorf("%s is written as CSV", bad)
+		}
+	}
+}
+
 func TestWriteFileIsAtomic(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out.json")

@@ -23,6 +23,9 @@ type Output struct {
 	Format string
 	known  []string
 	file   string // of --out, empty without
+
+	records bool     // -o csv is the data of the document; see Records
+	lists   []string // of data, whose entries are the rows
 }
 
 // AddFlag adds -o/--output to cmd; the first of formats is the default.
@@ -56,7 +59,8 @@ func (o *Output) Save(document []byte) error {
 
 // Print saves document, the canonical JSON bytes of the result, and writes it as
 // JSON, on one line (ndjson) or YAML, or else the table that stands for it as table
-// or CSV. table is only called when it is needed.
+// or CSV; after Records, CSV is the data of the document. table is only called when
+// it is needed.
 func (o *Output) Print(w io.Writer, document []byte, table func() *Table) error {
 	if err := o.Save(document); err != nil {
 		return err
@@ -74,6 +78,9 @@ func (o *Output) Print(w io.Writer, document []byte, table func() *Table) error 
 	case "yaml":
 		return writeYAML(w, document)
 	case "csv":
+		if o.records {
+			return writeRecords(w, document, o.lists)
+		}
 		return table().writeCSV(w)
 	default:
 		return table().Write(w)
