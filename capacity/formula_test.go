@@ -296,7 +296,7 @@ func TestChooseFindsTheCheapestMix(t *testing.T) {
 		if run%50 == 0 {
 			need = 0
 		}
-		got, err := Choose(machines, need)
+		got, err := Choose(machines, need, 0)
 		best, second, single := math.Inf(1), math.Inf(1), math.Inf(1)
 		counts := make([]int, len(machines))
 		var try func(i int)
@@ -357,6 +357,74 @@ func TestChooseFindsTheCheapestMix(t *testing.T) {
 	}
 }
 
+// In zones the mix is the cheapest of those with the same machines in each, by
+// brute force, and what is left after the loss of one keeps below 0.85.
+func TestChooseSpreadsAMixOverZones(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 300 {
+		machines := make([]Machine, 1+rng.IntN(3))
+		for i := range machines {
+			machines[i] = Machine{Name: "m", Price: 0.5 + rng.Float64(), PerSecond: 50 + 200*rng.Float64(), Most: rng.IntN(3) * 5}
+		}
+		zones, demand, target := 2+rng.IntN(3), rng.Float64()*900, 0.4+0.5*rng.Float64()
+		required := Required(demand, target, zones)
+		near(t, "required", required, max(demand/target, demand/0.85*float64(zones)/float64(zones-1)), 1e-9)
+		best := math.Inf(1)
+		var try func(i int, have, price float64)
+		try = func(i int, have, price float64) { // of one zone
+			if have*float64(zones) >= required-1e-9 && have > 0 {
+				best = min(best, price*float64(zones))
+				return
+			}
+			for k := i; k < len(machines); k++ {
+				m := machines[k]
+				most := ceil(required / m.PerSecond)
+				if m.Most > 0 {
+					most = m.Most / zones
+				}
+				for n := 1; n <= most; n++ {
+					try(k+1, have+float64(n)*m.PerSecond, price+float64(n)*m.Price)
+				}
+			}
+		}
+		try(0, 0, 0)
+		got, err := Choose(machines, required, zones)
+		if errors.Is(err, ErrNotEnough) {
+			if !math.IsInf(best, 1) {
+				t.Fatalf("%+v in %d zones for %v: %v, but %v is possible", machines, zones, required, err, best)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "price", got.Best.Price, best, 1e-9)
+		for _, mix := range []*Mix{&got.Best, got.Second, got.Single} {
+			if mix == nil {
+				continue
+			}
+			have, price := 0.0, 0.0
+			for i, n := range mix.Counts {
+				if n%zones != 0 || machines[i].Most > 0 && n > machines[i].Most {
+					t.Fatalf("%+v in %d zones: %+v", machines, zones, mix)
+				}
+				have, price = have+float64(n)*machines[i].PerSecond, price+float64(n)*machines[i].Price
+			}
+			near(t, "capacity", mix.PerSecond, have, 1e-9*have)
+			near(t, "price of the counts", mix.Price, price, 1e-9*price)
+			if left := have * float64(zones-1) / float64(zones); demand > 0.85*left*(1+1e-9) || demand > target*have*(1+1e-9) {
+				t.Fatalf("%v per second on %v of %v", demand, left, have)
+			}
+		}
+	}
+	if _, err := Choose([]Machine{{"m", 1, 10, 2}}, 1, 3); !errors.Is(err, ErrNotEnough) {
+		t.Errorf("two machines in three zones: %v", err)
+	}
+	if _, err := Choose([]Machine{{"m", 1, 10, 0}}, 1, -1); !errors.Is(err, ErrRange) {
+		t.Errorf("-1 zones: %v", err)
+	}
+}
+
 // A catalogue like that of a cloud, 30 families in ten sizes, of which some are
 // worth their size and some are not, is searched to the end, and the price is
 // that of dynamic programming over whole capacities.
@@ -378,7 +446,7 @@ func TestChooseSearchesALargeCatalogue(t *testing.T) {
 					cheapest[n] = min(cheapest[n], m.Price+cheapest[max(n-int(m.PerSecond), 0)])
 				}
 			}
-			got, err := Choose(machines, float64(need))
+			got, err := Choose(machines, float64(need), 0)
 			if err != nil {
 				t.Fatal(err)
 			}

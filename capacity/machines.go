@@ -33,16 +33,36 @@ type Choice struct {
 // ErrNotEnough says that the whole catalogue does not carry the demand.
 var ErrNotEnough = errors.New("all machines together do not carry the demand")
 
+// Required returns the capacity, in requests per second, that a fleet needs so that
+// demand keeps it at target, and, when it stands in zones, at 0.85 after the loss
+// of one: demand / target, and demand / 0.85 * zones / (zones - 1). zones below 2
+// means that none is lost.
+func Required(demand, target float64, zones int) float64 {
+	required := demand / target
+	if zones > 1 {
+		required = max(required, demand/tight*float64(zones)/float64(zones-1))
+	}
+	return required
+}
+
 // Choose returns the cheapest whole-number mix of machines whose capacity is at
 // least required, in requests per second. Among equal prices the one with fewer
-// machines wins. The error wraps ErrRange, or is ErrNotEnough.
+// machines wins. In two zones or more each has the same machines: then the mix is
+// the cheapest of those whose counts are multiples of zones. The error wraps
+// ErrRange, or is ErrNotEnough.
 //
 // A second mix without a machine too many has less than the best one of some
 // type, because all that has as much of every type has one too many; so it is the
 // best of what is found with one machine less of each type.
-func Choose(machines []Machine, required float64) (Choice, error) {
+func Choose(machines []Machine, required float64, zones int) (Choice, error) {
 	if err := choosable(machines, required); err != nil {
 		return Choice{}, err
+	}
+	if zones < 0 || zones > maxInstances {
+		return Choice{}, fmt.Errorf("%w: %d zones", ErrRange, zones)
+	}
+	if zones > 1 {
+		return chooseInZones(machines, required, zones)
 	}
 	steps := searchSteps
 	best, proven := cheapest(machines, required, &steps)
@@ -65,6 +85,33 @@ func Choose(machines []Machine, required float64) (Choice, error) {
 		}
 	}
 	return c, nil
+}
+
+// chooseInZones chooses sets of one machine in each zone.
+func chooseInZones(machines []Machine, required float64, zones int) (Choice, error) {
+	var sets []Machine
+	var places []int // in the catalogue
+	for i, m := range machines {
+		set := Machine{m.Name, m.Price * float64(zones), m.PerSecond * float64(zones), m.Most / zones}
+		if m.Most == 0 || set.Most > 0 {
+			sets, places = append(sets, set), append(places, i)
+		}
+	}
+	if len(sets) == 0 {
+		return Choice{}, ErrNotEnough
+	}
+	c, err := Choose(sets, required, 0)
+	for _, mix := range []*Mix{&c.Best, c.Second, c.Single} {
+		if mix == nil {
+			continue
+		}
+		counts := make([]int, len(machines))
+		for i, n := range mix.Counts {
+			counts[places[i]] = n * zones
+		}
+		mix.Counts = counts
+	}
+	return c, err
 }
 
 // none is the value of Machine.Most for a type that cannot be had.

@@ -50,6 +50,7 @@ type capacityData struct {
 	Next   []mixPart `json:"second_mix,omitempty" doc:"machines of the next cheaper mix"`
 	Single []mixPart `json:"single_type,omitempty" doc:"the cheapest fleet of one type"`
 	Extra  *float64  `json:"single_type_regret_ratio,omitempty" doc:"how much dearer one type is"`
+	Zones  int       `json:"zones,omitempty" doc:"zones that have the same machines each; absent where they stand anywhere"`
 	Proven *bool     `json:"proven,omitempty" doc:"whether no cheaper mix can exist"`
 }
 

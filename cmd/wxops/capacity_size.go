@@ -87,9 +87,6 @@ func checkNeeds(cmd *cobra.Command, n *capacity.Needs) error {
 	if cmd.Flag("max-unavailable").Changed {
 		n.Asked = append(n.Asked, "rolling")
 	}
-	if cmd.Flag("zones").Changed && n.Zones < 2 {
-		return cli.Usagef("--zones %d is outside [2, inf)", n.Zones).WithHint("--zones 3")
-	}
 	if m := n.MaxUnavailable; !(m >= 0 && m < 1) {
 		hint := "--max-unavailable 0.25"
 		if m > 1 && m < 100 {
@@ -98,12 +95,21 @@ func checkNeeds(cmd *cobra.Command, n *capacity.Needs) error {
 		return cli.Usagef("--max-unavailable %g is outside [0, 1)", m).WithHint("%s", hint)
 	}
 	return first(
+		checkZones(cmd, n.Zones),
 		checkShare("--target", n.Target, 0.55),
 		checkBetween("--demand", n.Demand, 0, math.Inf(1), 12000),
 		checkBetween("--imbalance", n.Imbalance, 1, math.Inf(1), 1.2),
 		checkBetween("--spares", float64(n.Spares), 0, math.Inf(1), 2),
 		checkBetween("--floor", float64(n.Floor), 0, math.Inf(1), 3),
 	)
+}
+
+// checkZones refuses a number of zones of which none can be lost.
+func checkZones(cmd *cobra.Command, zones int) error {
+	if cmd.Flag("zones").Changed && zones < 2 {
+		return cli.Usagef("--zones %d is outside [2, inf)", zones).WithHint("--zones 3")
+	}
+	return nil
 }
 
 // sizeAnswer is the document and the table of a size; source says where the
