@@ -257,7 +257,10 @@ func TestSafeRefusesWhatNoTestFound(t *testing.T) {
 	if low, err := (Curve{Verdict: VerdictOK, Capacity: good}).Safe(); low != 9 || err != nil {
 		t.Errorf("a good curve: %v, %v", low, err)
 	}
-	for _, v := range []Verdict{VerdictGuard, VerdictMetastable, VerdictClientLimited, VerdictNoKnee, VerdictInterrupted, "", "fine"} {
+	if low, err := (Curve{Capacity: good}).Safe(); low != 9 || err != nil {
+		t.Errorf("a good curve without a verdict: %v, %v", low, err)
+	}
+	for _, v := range []Verdict{VerdictGuard, VerdictMetastable, VerdictClientLimited, VerdictNoKnee, VerdictInterrupted, "fine"} {
 		if _, err := (Curve{Verdict: v, Capacity: good}).Safe(); !errors.Is(err, ErrNoKnee) {
 			t.Errorf("verdict %q: %v, want ErrNoKnee", v, err)
 		}

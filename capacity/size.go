@@ -117,15 +117,16 @@ func ceil(v float64) int {
 
 // Safe returns the lower end of the interval of the capacity that a stress test
 // found, the number to size with. The error wraps ErrNoKnee when none was found,
-// or the test did not end with the verdict ok, whatever else the curve says: it
-// may come from another program. It wraps ErrCapacity when the lower end is
-// unknown, not above zero, or above the capacity itself.
+// or the test ended with another verdict than ok, whatever else the curve says:
+// it may come from another program, which need not write a verdict. It wraps
+// ErrCapacity when the lower end is unknown, not above zero, or above the
+// capacity itself.
 func (c Curve) Safe() (float64, error) {
 	k := c.Capacity
 	switch {
 	case !k.Found || k.PerSecond == nil:
 		return 0, ErrNoKnee
-	case c.Verdict != VerdictOK:
+	case c.Verdict != VerdictOK && c.Verdict != "":
 		return 0, fmt.Errorf("%w: the verdict of the test is %q, not %q", ErrNoKnee, c.Verdict, VerdictOK)
 	case k.Low == nil:
 		return 0, fmt.Errorf("%w: %g per second without the lower end of its interval", ErrCapacity, *k.PerSecond)
