@@ -40,7 +40,7 @@ type dayRow struct {
 
 // A SpecialDay is one that a forecast was changed for.
 type SpecialDay struct {
-	Date     time.Time
+	Date     time.Time // in the zone of the calendar
 	Name     string
 	Kind     DayKind
 	Ratio    float64 // to the same step of the nearest weekend day, working day, or itself
@@ -301,7 +301,7 @@ func (c *Calendar) apply(f *Forecast, ordinary Series, steps, day int) []Special
 				like = t
 			}
 			if key != last {
-				out = append(out, SpecialDay{Date: at, Name: row.name, Kind: row.kind, Ratio: ratio, Seen: seen.n, Expected: row.expected})
+				out = append(out, SpecialDay{Date: at.In(c.zone), Name: row.name, Kind: row.kind, Ratio: ratio, Seen: seen.n, Expected: row.expected})
 				last = key
 			}
 			f.Mean[h] = bounded(from.Mean[like]*ratio, f.HistoryMax)

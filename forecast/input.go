@@ -214,7 +214,7 @@ func stale(series []Series) []Warning {
 	for _, s := range series {
 		last := s.At(len(s.Values) - 1)
 		if behind := latest.Sub(s.At(len(s.Values))); s.Step > 0 && behind > 2*s.Step {
-			out = append(out, Warning{Series: s.Name, Kind: "end", Text: fmt.Sprintf("the last value is of %s, %s before the newest of another series; the forecast begins there", last.Format(time.RFC3339), spanText(behind)), Count: 1})
+			out = append(out, Warning{Series: s.Name, Kind: "end", Text: fmt.Sprintf("the last value is of %s, %s before the newest of another series; the forecast begins there", last.Format(time.RFC3339), farText(behind)), Count: 1})
 		}
 	}
 	return out

@@ -494,6 +494,14 @@ func spanText(d time.Duration) string {
 	return s
 }
 
+// farText writes a span that need not be exact: in days where it has several.
+func farText(d time.Duration) string {
+	if d < 3*oneDay {
+		return spanText(d)
+	}
+	return fmt.Sprintf("%.0f days", d.Hours()/24)
+}
+
 func finiteOrNaN(v float64) float64 {
 	if math.IsInf(v, 0) {
 		return math.NaN()

@@ -23,13 +23,17 @@ func explainForecast(s *cli.IO, forecasts []*forecast.Forecast, name string) err
 	if err := drawFigure(s, forecastFigure(f)); err != nil {
 		return err
 	}
-	for _, line := range reasons(f) {
-		fmt.Fprintln(s.Out, line)
+	why := cli.NewTable("WHAT", "FINDING").Fit(s.Columns())
+	for _, r := range append(reasons(f), holidayReasons(f)...) {
+		why.Row(r[0], r[1])
 	}
-	explainHolidays(s, f)
+	if err := why.Write(s.Out); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.Out)
 	ranked := slices.Clone(f.Models)
 	slices.SortStableFunc(ranked, func(a, b forecast.ModelScore) int { return cmp.Compare(a.Ratio, b.Ratio) })
-	t := cli.NewTable("MODEL", ">ERROR TO BEST", "USED", "WHAT IT SAYS")
+	t := cli.NewTable("MODEL", ">ERROR TO BEST", "USED", "WHAT IT SAYS").Fit(s.Columns())
 	for _, m := range ranked {
 		used := "no"
 		if m.Chosen {
@@ -52,8 +56,8 @@ func noSuchSeries(forecasts []*forecast.Forecast, name string) error {
 	return e.WithHint("--explain %q, the first of %d", names[0], len(names))
 }
 
-// reasons are the lines that say how far a forecast can be believed.
-func reasons(f *forecast.Forecast) []string {
+// reasons say how far a forecast can be believed, each with what it is about.
+func reasons(f *forecast.Forecast) [][2]string {
 	seasons := "no season"
 	if f.Short > 1 {
 		seasons = fmt.Sprintf("season of %d steps", f.Short)
@@ -61,27 +65,27 @@ func reasons(f *forecast.Forecast) []string {
 			seasons = fmt.Sprintf("seasons of %d and %d steps", f.Short, f.Long)
 		}
 	}
-	out := []string{
-		fmt.Sprintf("history    %d steps, from %s to %s, %s", len(f.Series.Values), short(f.HistoryMin), short(f.HistoryMax), seasons),
+	out := [][2]string{
+		{"history", fmt.Sprintf("%d steps, from %s to %s, %s", len(f.Series.Values), short(f.HistoryMin), short(f.HistoryMax), seasons)},
 	}
 	b := f.Backtest
 	if b.Windows == 0 {
-		return append(out, "backtests  none: the history is too short or constant; its last value goes on")
+		return append(out, [2]string{"backtests", "none: the history is too short or constant; its last value goes on"})
 	}
 	miss := ""
 	if share := b.MAE / meanSize(f.Series.Values); !math.IsNaN(share) && !math.IsInf(share, 0) {
 		miss = fmt.Sprintf(" (%.1f %% of the mean)", 100*share)
 	}
 	out = append(out,
-		fmt.Sprintf("backtests  the same was done at %d earlier times, %d steps each", b.Windows, b.Steps),
-		fmt.Sprintf("error      a step was off by %s%s on average, %.2f of the seasonal naive steps; bias %s", short(b.MAE), miss, b.MASE, short(b.Bias)),
+		[2]string{"backtests", fmt.Sprintf("the same was done at %d earlier times, %d steps each", b.Windows, b.Steps)},
+		[2]string{"error", fmt.Sprintf("a step was off by %s%s on average, %.2f of the seasonal naive steps; bias %s", short(b.MAE), miss, b.MASE, short(b.Bias))},
 	)
 	for i, band := range f.Bands {
 		if i < len(b.Coverage) {
-			out = append(out, fmt.Sprintf("interval   that of %s held %s of the steps", percent(band.Level), percent(math.Round(100*b.Coverage[i])/100)))
+			out = append(out, [2]string{"interval", fmt.Sprintf("that of %s held %s of the steps", percent(band.Level), percent(math.Round(100*b.Coverage[i])/100))})
 		}
 	}
-	return append(out, "choice     the weighted middle of the models marked yes: the nearer to the best, the more one weighs; see docs/formulas.md")
+	return append(out, [2]string{"choice", "the weighted middle of the models marked yes: the nearer to the best, the more one weighs; see docs/formulas.md"})
 }
 
 // meanSize is the mean distance of known values from zero.

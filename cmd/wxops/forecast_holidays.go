@@ -51,13 +51,15 @@ func holidayWarnings(forecasts []*forecast.Forecast) []forecast.Warning {
 	return out
 }
 
-// explainHolidays lists what the calendar changed.
-func explainHolidays(s *cli.IO, f *forecast.Forecast) {
+// holidayReasons say what the calendar changed.
+func holidayReasons(f *forecast.Forecast) [][2]string {
+	var out [][2]string
 	for _, d := range f.Special {
 		like := map[forecast.DayKind]string{forecast.Holiday: "a weekend day", forecast.Working: "a working day"}[d.Kind]
 		if like == "" {
 			like = "itself"
 		}
-		fmt.Fprintf(s.Out, "calendar   %s %s, %s: %.2f of %s, seen %d times before\n", d.Date.Format("2006-01-02"), d.Name, d.Kind, d.Ratio, like, d.Seen)
+		out = append(out, [2]string{"calendar", fmt.Sprintf("%s %s, %s: %.2f of %s, seen before: %d", d.Date.Format("2006-01-02"), d.Name, d.Kind, d.Ratio, like, d.Seen)})
 	}
+	return out
 }

@@ -22,11 +22,18 @@ import (
 func bandColumns(f *forecast.Forecast) []string {
 	var out []string
 	for _, b := range f.Bands {
-		level := strconv.FormatFloat(math.Round(b.Level*1e6)/1e4, 'g', -1, 64)
-		out = append(out, "lo"+level, "hi"+level)
+		out = append(out, "lo"+levelName(b.Level), "hi"+levelName(b.Level))
 	}
 	return out
 }
+
+// levelName is a level in percent, as columns are called: 95.
+func levelName(level float64) string {
+	return strconv.FormatFloat(math.Round(level*1e6)/1e4, 'g', -1, 64)
+}
+
+// csvDigits are those of a number in CSV: what is behind them is noise of a forecast.
+const csvDigits = 7
 
 func writeForecastCSV(w io.Writer, forecasts []*forecast.Forecast) error {
 	b := bufio.NewWriterSize(w, 1<<16)
@@ -41,16 +48,16 @@ func writeForecastCSV(w io.Writer, forecasts []*forecast.Forecast) error {
 			row = append(row, ',')
 			row = append(row, stepName(f, i+1)...)
 			row = append(row, ',')
-			row = strconv.AppendFloat(row, v, 'g', 7, 64)
+			row = strconv.AppendFloat(row, v, 'g', csvDigits, 64)
 			for _, band := range f.Bands {
 				row = append(row, ',')
-				row = strconv.AppendFloat(row, band.Low[i], 'g', 7, 64)
+				row = strconv.AppendFloat(row, band.Low[i], 'g', csvDigits, 64)
 				row = append(row, ',')
-				row = strconv.AppendFloat(row, band.High[i], 'g', 7, 64)
+				row = strconv.AppendFloat(row, band.High[i], 'g', csvDigits, 64)
 			}
 			row = append(row, ',')
 			if f.PeakQ95 != nil {
-				row = strconv.AppendFloat(row, f.PeakQ95[i], 'g', 7, 64)
+				row = strconv.AppendFloat(row, f.PeakQ95[i], 'g', csvDigits, 64)
 			}
 			row = append(row, '\n')
 			if _, err := b.Write(row); err != nil {
@@ -77,15 +84,22 @@ func xAxis(step time.Duration, steps int, zero string) (axis chart.Axis, perStep
 // chartTime is a time as axes and tables show it.
 const chartTime = "2006-01-02 15:04"
 
+// tableTime is the time of a step, or its index, as axes and tables show it.
+func tableTime(f *forecast.Forecast, h int) string {
+	if f.Series.Step == 0 {
+		return stepName(f, h)
+	}
+	return f.At(h).Format(chartTime)
+}
+
+// peakStep is where the highest of the values is first.
+func peakStep(v []float64) int { return slices.Index(v, slices.Max(v)) }
+
 // forecastFigure draws the end of the history and the fan after it.
 func forecastFigure(f *forecast.Forecast) chart.Figure {
 	n := len(f.Series.Values)
 	past := f.Series.Values[max(0, n-2*len(f.Mean)):]
-	zero := stepName(f, 0)
-	if f.Series.Step > 0 {
-		zero = f.At(0).Format(chartTime)
-	}
-	axis, step := xAxis(f.Series.Step, len(past)+len(f.Mean), zero)
+	axis, step := xAxis(f.Series.Step, len(past)+len(f.Mean), tableTime(f, 0))
 	var px, fx []float64
 	for i := range past {
 		px = append(px, step*float64(i-len(past)+1))
@@ -156,8 +170,8 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 		}
 	}
 	level := 0.0
-	head := []string{"SERIES", ">STEPS", ">MEAN", ">PEAK", ">PEAK Q95", ">LOW", ">HIGH", ">MASE", "MODELS"}
-	t := cli.NewTable(head...).ShortNames(mostName)
+	t := cli.NewTable("SERIES", ">STEPS", ">MEAN", ">PEAK", ">PEAK Q95", ">LOW", ">HIGH", ">MASE", ">MODELS", "PEAK AT").
+		ShortNames(mostName).Fit(s.Columns(), "PEAK AT", "MODELS", "MASE", "STEPS")
 	for _, f := range forecasts {
 		b := f.Bands[len(f.Bands)-1]
 		level = b.Level
@@ -167,7 +181,7 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 		}
 		peak := "-"
 		if f.PeakQ95 != nil {
-			peak = short(slices.Max(f.PeakQ95))
+			peak = scaled(slices.Max(f.PeakQ95))
 		}
 		chosen := 0
 		for _, m := range f.Models {
@@ -175,12 +189,13 @@ func writeForecastTable(s *cli.IO, forecasts []*forecast.Forecast) error {
 				chosen++
 			}
 		}
-		t.Row(f.Series.Name, len(f.Mean), short(sum), short(slices.Max(f.Mean)), peak, short(slices.Min(b.Low)), short(slices.Max(b.High)),
-			fmt.Sprintf("%.2f", f.Backtest.MASE), fmt.Sprintf("%d of %d", chosen, len(f.Models)))
+		t.Row(f.Series.Name, len(f.Mean), scaled(sum), scaled(slices.Max(f.Mean)), peak, scaled(slices.Min(b.Low)), scaled(slices.Max(b.High)),
+			fmt.Sprintf("%.2f", f.Backtest.MASE), fmt.Sprintf("%d of %d", chosen, len(f.Models)), tableTime(f, peakStep(f.Mean)+1))
 	}
 	t.Note("PEAK Q95: the highest day peak, not passed in 95 %% of cases.")
 	t.Note("LOW, HIGH: widest ends of the %s interval, in the unit of the series.", percent(level))
 	t.Note("MASE: error in backtests relative to the seasonal naive forecast.")
+	t.Note("PEAK AT: where the path is highest; times are UTC.")
 	return t.Write(s.Out)
 }
 
@@ -189,6 +204,20 @@ const mostName = 40
 
 // short writes a number with the digits a forecast deserves.
 func short(v float64) string { return capacity.Digits(v, 4) }
+
+// scaled is short in a column of numbers: bytes and bits have so many digits that
+// nobody counts them, so from a million on they are in M, G or T.
+func scaled(v float64) string {
+	for _, scale := range []struct {
+		name string
+		size float64
+	}{{"T", 1e12}, {"G", 1e9}, {"M", 1e6}} {
+		if size := math.Abs(v); size >= scale.size && size < 1000*scale.size {
+			return short(v/scale.size) + scale.name
+		}
+	}
+	return short(v)
+}
 
 func newForecastBacktest(s *cli.IO) *cobra.Command {
 	var in seriesInput
@@ -215,7 +244,9 @@ the pool that was chosen.`,
 			if out.Format == "json" || out.Format == "yaml" {
 				err = printForecasts(s, &out, forecasts, warnings, inputs)
 			} else {
-				err = out.Print(s.Out, nil, func() *cli.Table { return backtestTable(forecasts) })
+				err = out.Print(s.Out, nil, func() *cli.Table {
+					return backtestTable(forecasts, out.Format == "csv").Fit(s.Columns(), "STEPS", "ORIGINS", "BIAS")
+				})
 			}
 			if err != nil {
 				return err
@@ -229,20 +260,27 @@ the pool that was chosen.`,
 	return cmd
 }
 
-func backtestTable(forecasts []*forecast.Forecast) *cli.Table {
+// backtestTable shows the errors, rounded for people and bare for CSV.
+func backtestTable(forecasts []*forecast.Forecast, bare bool) *cli.Table {
 	head := []string{"SERIES", ">ORIGINS", ">STEPS", ">MAE", ">BIAS", ">MASE"}
+	coverage, size, ratio := ">COVERAGE %s", scaled, func(v float64) string { return fmt.Sprintf("%.3f", v) }
+	if bare {
+		head = []string{"series", "origins", "steps", "mean_absolute_error", "bias", "mase_ratio"}
+		exact := func(v float64) string { return strconv.FormatFloat(v, 'g', csvDigits, 64) }
+		coverage, size, ratio = "coverage%s_ratio", exact, exact
+	}
 	for _, b := range forecasts[0].Bands {
-		head = append(head, fmt.Sprintf(">COVERAGE %g", math.Round(b.Level*1e4)/100))
+		head = append(head, fmt.Sprintf(coverage, levelName(b.Level)))
 	}
 	t := cli.NewTable(append(head, "POOL")...).ShortNames(mostName)
 	for _, f := range forecasts {
-		row := []any{f.Series.Name, f.Backtest.Windows, f.Backtest.Steps, short(f.Backtest.MAE), short(f.Backtest.Bias), fmt.Sprintf("%.3f", f.Backtest.MASE)}
+		row := []any{f.Series.Name, f.Backtest.Windows, f.Backtest.Steps, size(f.Backtest.MAE), size(f.Backtest.Bias), ratio(f.Backtest.MASE)}
 		for i := range f.Bands {
 			c := 0.0
 			if i < len(f.Backtest.Coverage) {
 				c = f.Backtest.Coverage[i]
 			}
-			row = append(row, fmt.Sprintf("%.3f", c))
+			row = append(row, ratio(c))
 		}
 		var pool []string
 		for _, m := range f.Models {

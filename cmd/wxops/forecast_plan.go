@@ -181,7 +181,14 @@ func printPlans(s *cli.IO, out *cli.Output, plans []forecast.ServicePlan, o fore
 		}
 	}
 	return out.Print(s.Out, document, func() *cli.Table {
-		t := cli.NewTable("SERVICE", "AT", ">FROM", ">TO", ">PEAK USE", "REASON").ShortNames(mostName)
+		if len(data.Steps) == 0 {
+			t := cli.NewTable("SERVICE", ">INSTANCES", "FROM", "UNTIL").ShortNames(mostName).Fit(s.Columns())
+			for _, p := range plans {
+				t.Row(p.Service, p.Instances, p.Start.Format(chartTime), p.End.Format(chartTime))
+			}
+			return t.Note("No step is worth its change: the instances at the start carry the demand until the end.").Note("%s Times are UTC.", costNote(plans))
+		}
+		t := cli.NewTable("SERVICE", "AT", ">FROM", ">TO", ">PEAK USE", "REASON").ShortNames(mostName).Fit(s.Columns())
 		for _, st := range data.Steps {
 			t.Row(st.Service, st.At.Format(chartTime), st.From, st.To, fmt.Sprintf("%.0f %%", 100*st.Utilization), st.Reason)
 		}
@@ -278,7 +285,9 @@ plus 66 % held all week.`,
 			if err != nil {
 				return err
 			}
-			return out.Print(s.Out, document, func() *cli.Table { return replayTable(scored, out.Format == "csv") })
+			return out.Print(s.Out, document, func() *cli.Table {
+				return replayTable(scored, out.Format == "csv").Fit(s.Columns(), "OF LAST WEEK +66 %")
+			})
 		},
 	}
 	in.addFlags(cmd)
@@ -290,15 +299,15 @@ plus 66 % held all week.`,
 func replayTable(scored forecast.Scored, bare bool) *cli.Table {
 	t := cli.NewTable("POLICY", ">REPLICA-HOURS", ">OF LAST WEEK +66 %", ">UNDER-PROVISIONED")
 	if bare {
-		t = cli.NewTable("policy", "replica_hours", "of_last_week_ratio", "under_provisioned_ratio")
+		t = cli.NewTable("policy", "hours", "replica_hours", "of_last_week_ratio", "under_provisioned_ratio")
 	}
 	for _, row := range []struct {
-		name string
-		o    forecast.Outcome
-	}{{"plan", scored.Plan}, {"reactive at 60 %", scored.Reactive}, {"last week + 66 %", scored.LastWeek}} {
+		key, name string
+		o         forecast.Outcome
+	}{{"plan", "plan", scored.Plan}, {"reactive", "reactive at 60 %", scored.Reactive}, {"last_week", "last week + 66 %", scored.LastWeek}} {
 		share := row.o.ReplicaHours / scored.LastWeek.ReplicaHours // of at least one instance
 		if bare {
-			t.Row(row.name, row.o.ReplicaHours, share, row.o.UnderProvision)
+			t.Row(row.key, row.o.Hours, row.o.ReplicaHours, share, row.o.UnderProvision)
 			continue
 		}
 		t.Row(row.name, fmt.Sprintf("%.1f", row.o.ReplicaHours), fmt.Sprintf("%.1f %%", 100*share), fmt.Sprintf("%.2f %% of hours", 100*row.o.UnderProvision))

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -484,6 +485,41 @@ func TestTableKeepsItsColumnsWhateverIsInThem(t *testing.T) {
 	for _, whole := range []string{"購物車", "\"two\nlines \"\"q\"\"\"", "a-very-long-name-of-a-service"} {
 		if !strings.Contains(list.String(), whole+",") {
 			t.Errorf("%q is not in %q", whole, list.String())
+		}
+	}
+}
+
+// A table is as wide as what is in it where the terminal allows it, else as wide
+// as the terminal, and nothing that matters is lost.
+func TestTableFitsTheTerminal(t *testing.T) {
+	const reason = "demand may reach 486000 per second by Sat 05:00, 93 % of what 26 carry"
+	table := func() *Table {
+		t := NewTable("SERVICE", ">FROM", ">TO", ">EXTRA", "REASON").ShortNames(40)
+		t.Row("checkout-in-a-region-far-away", 26, 28, 1, reason).Row("cart", 3, 4, 2, "short")
+		return t.Note("a note that is longer than forty columns are wide")
+	}
+	for _, columns := range []int{40, 60, 80, 100, 200, 0} {
+		var b strings.Builder
+		if err := table().Fit(columns, "EXTRA").Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+		for _, line := range lines {
+			if columns > 0 && utf8.RuneCountInString(line) > columns {
+				t.Errorf("%d columns: %q is wider", columns, line)
+			}
+		}
+		words := strings.Join(strings.Fields(b.String()), " ")
+		for _, part := range []string{reason, "cart 3 4", "short", "a note that is longer than forty columns are wide"} {
+			if !strings.Contains(words, part) {
+				t.Errorf("%d columns: %q is not in\n%s", columns, part, b.String())
+			}
+		}
+		if extra := columns == 0 || columns >= 100; strings.Contains(words, "EXTRA") != extra || (columns == 0 || columns == 200) != (len(lines) == 4) {
+			t.Errorf("%d columns:\n%s", columns, b.String())
+		}
+		if full := columns != 40; strings.Contains(words, "checkout-in-a-region-far-away") != full {
+			t.Errorf("%d columns: the name\n%s", columns, b.String())
 		}
 	}
 }

@@ -146,11 +146,14 @@ func plainUsages(cmd *cobra.Command) {
 	}
 }
 
-// wrap breaks text at spaces into lines of at most width runes.
+// wrap breaks text at spaces into lines of at most width runes; a percent sign
+// stays with its number.
 func wrap(text string, width int) []string {
+	const joint = "\x00"
 	var lines []string
 	line := ""
-	for word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(strings.ReplaceAll(text, " %", joint+"%")) {
+		word = strings.ReplaceAll(word, joint, " ")
 		switch {
 		case line == "":
 			line = word

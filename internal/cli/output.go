@@ -2,17 +2,13 @@ package cli
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"unicode"
 
-	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
@@ -115,130 +111,6 @@ func block(n *yaml.Node) {
 	for _, c := range n.Content {
 		block(c)
 	}
-}
-
-// A Table has one header and rows of cells. Columns whose header begins with
-// '>' are aligned to the right.
-type Table struct {
-	header []string
-	right  []bool
-	rows   [][]string
-	notes  []string
-	names  int // most columns of the first cell of a row; 0: any
-}
-
-// NewTable returns a table with the header cells.
-func NewTable(header ...string) *Table {
-	t := &Table{}
-	for _, h := range header {
-		name, right := strings.CutPrefix(h, ">")
-		t.header = append(t.header, name)
-		t.right = append(t.right, right)
-	}
-	return t
-}
-
-// Row adds a row; each cell is printed with fmt.Sprint.
-func (t *Table) Row(cells ...any) *Table {
-	row := make([]string, len(cells))
-	for i, c := range cells {
-		row[i] = fmt.Sprint(c)
-	}
-	t.rows = append(t.rows, row)
-	return t
-}
-
-// Note adds a line below the table; CSV leaves it out.
-func (t *Table) Note(format string, args ...any) *Table {
-	t.notes = append(t.notes, fmt.Sprintf(format, args...))
-	return t
-}
-
-// ShortNames takes the middle out of names in the first column that are wider
-// than width. CSV keeps them whole.
-func (t *Table) ShortNames(width int) *Table {
-	t.names = width
-	return t
-}
-
-// cell is c as one line of text: control characters are written as Go does, and
-// the middle is taken out where c is wider than most columns.
-func cell(c string, most int) string {
-	if strings.ContainsFunc(c, unicode.IsControl) {
-		quoted := strconv.Quote(c)
-		c = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-	}
-	if most <= 0 || textWidth.StringWidth(c) <= most {
-		return c
-	}
-	head := textWidth.Truncate(c, (most-1)/2, "")
-	return head + "…" + textWidth.TruncateLeft(c, textWidth.StringWidth(c)-(most-1-textWidth.StringWidth(head)), "")
-}
-
-// textWidth counts columns of a terminal, the same in every locale.
-var textWidth = &runewidth.Condition{StrictEmojiNeutral: true}
-
-// Write prints the table with columns that line up, two spaces apart, and no
-// space at the end of a line.
-func (t *Table) Write(w io.Writer) error {
-	rows := [][]string{t.header}
-	for _, r := range t.rows {
-		row := make([]string, len(r))
-		for i, c := range r {
-			most := 0
-			if i == 0 {
-				most = t.names
-			}
-			row[i] = cell(c, most)
-		}
-		rows = append(rows, row)
-	}
-	width := make([]int, len(t.header))
-	for _, row := range rows {
-		for i, c := range row {
-			width[i] = max(width[i], textWidth.StringWidth(c))
-		}
-	}
-	var b bytes.Buffer
-	line := func(row []string) {
-		var cells []string
-		for i, c := range row {
-			pad := strings.Repeat(" ", width[i]-textWidth.StringWidth(c))
-			if t.right[i] {
-				cells = append(cells, pad+c)
-			} else {
-				cells = append(cells, c+pad)
-			}
-		}
-		b.WriteString(strings.TrimRight(strings.Join(cells, "  "), " ") + "\n")
-	}
-	if len(t.header) == 0 {
-		rows = rows[1:]
-	}
-	for _, row := range rows {
-		line(row)
-	}
-	for _, n := range t.notes {
-		b.WriteString(cell(n, 0) + "\n")
-	}
-	_, err := w.Write(b.Bytes())
-	return err
-}
-
-// writeCSV prints the header and the rows as RFC 4180 with \n line ends.
-func (t *Table) writeCSV(w io.Writer) error {
-	c := csv.NewWriter(w)
-	head := make([]string, len(t.header))
-	for i, h := range t.header {
-		head[i] = strings.ToLower(strings.ReplaceAll(h, " ", "_"))
-	}
-	if err := c.Write(head); err != nil {
-		return err
-	}
-	if err := c.WriteAll(t.rows); err != nil {
-		return err
-	}
-	return c.Error()
 }
 
 // WriteFile writes b to path at once: a temporary file beside it, renamed over
