@@ -2,6 +2,7 @@ package stress
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -89,6 +90,46 @@ func (r *Runner) guardStates(s Sample) []GuardState {
 	}
 	add("time", s.End.Seconds(), r.o.Config.MaxDuration.Seconds(), "s")
 	return guards
+}
+
+// settle counts the harm of the requests that were under way when the weights
+// went back: those of one more short window.
+func (r *Runner) settle(ctx context.Context, meter *Meter) {
+	wait := time.NewTimer(min(r.o.Config.Window, time.Second) / 2)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-wait.C:
+	}
+	if s, _, err := read(ctx, meter, time.Second); err == nil && s.Window > 0 {
+		r.mu.Lock()
+		r.account(s)
+		r.mu.Unlock()
+	}
+}
+
+// account adds a window to the harm, from the first write on; r.mu is held.
+func (r *Runner) account(s Sample) {
+	if r.changedAt.IsZero() {
+		return
+	}
+	failed := orZero(s.ErrorRatio)
+	answered := s.Throughput * s.Window.Seconds() // without those that failed
+	all := answered / (1 - failed)
+	if math.IsNaN(all) || math.IsInf(all, 0) {
+		all = s.Offered * s.Window.Seconds()
+		answered = all * (1 - failed)
+	}
+	r.snap.Requests += int64(math.Round(all))
+	r.snap.Violations += all*failed + answered*orZero(s.SlowRatio)
+}
+
+func orZero(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return v
 }
 
 // harm is the share of requests that missed the objective or failed, so far.

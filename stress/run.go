@@ -31,14 +31,9 @@ type Options struct {
 	Healthy func(context.Context) error
 }
 
-// Pace of the guards, and how long they tolerate silence.
-const (
-	guardEvery = 200 * time.Millisecond
-
-	// restoreWithin bounds every attempt to put weights back; the watchdog
-	// takes over when the process is gone.
-	restoreWithin = 3 * time.Second
-)
+// restoreWithin bounds every attempt to put weights back; the watchdog takes
+// over when the process is gone.
+const restoreWithin = 3 * time.Second
 
 // ErrUnfit is wrapped by errors of a test that ended before anything was
 // changed, because it could not have begun safely.
@@ -64,12 +59,6 @@ type Runner struct {
 	changedAt  time.Time // of the first write
 	restoredAt time.Time
 }
-
-// errAborted is the cause of a context that the user cancelled.
-var errAborted = errors.New("asked to stop and restore")
-
-// errEnded is the cause of a context whose test has reached a verdict.
-var errEnded = errors.New("ended")
 
 // NewRunner returns a runner. It reads and changes nothing before Run.
 func NewRunner(o Options) *Runner {
@@ -158,12 +147,6 @@ func (r *Runner) Run(ctx context.Context) (capacity.Curve, error) {
 	return r.finish(end), err
 }
 
-// A verdict is how the windows ended.
-type verdict struct {
-	verdict capacity.Verdict
-	reason  string
-}
-
 // preflight reads the signals until the first window is complete, and refuses
 // a test that cannot be begun safely. It changes nothing.
 func (r *Runner) preflight(ctx context.Context, meter *Meter) (Sample, error) {
@@ -179,12 +162,8 @@ func (r *Runner) preflight(ctx context.Context, meter *Meter) (Sample, error) {
 	tick := time.NewTicker(r.o.Config.Window)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		var states []SignalState
 		var err error
-		s, states, err = r.window(ctx, meter, r.o.Config.Window)
-		r.mu.Lock()
-		r.snap.Signals = states
-		r.mu.Unlock()
+		s, err = r.window(ctx, meter, r.o.Config.Window)
 		if ctx.Err() != nil {
 			return s, context.Cause(ctx)
 		}
@@ -210,8 +189,19 @@ func (r *Runner) preflight(ctx context.Context, meter *Meter) (Sample, error) {
 	return s, nil
 }
 
-// window reads all sources within limit.
-func (r *Runner) window(ctx context.Context, meter *Meter, limit time.Duration) (Sample, []SignalState, error) {
+// window reads all sources within limit, and publishes how old they are.
+func (r *Runner) window(ctx context.Context, meter *Meter, limit time.Duration) (Sample, error) {
+	s, states, err := read(ctx, meter, limit)
+	if ctx.Err() == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.snap.Signals = states
+	}
+	return s, err
+}
+
+// read reads all sources within limit.
+func read(ctx context.Context, meter *Meter, limit time.Duration) (Sample, []SignalState, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return meter.Window(ctx)
@@ -286,35 +276,18 @@ func (r *Runner) windows(ctx context.Context, meter *Meter, s Sample) verdict {
 		if late := r.now().Sub(next); late > cfg.Window {
 			next = r.now() // the machine slept: one long window instead of a burst of empty ones
 		}
-		wait := time.NewTimer(next.Sub(r.now()))
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				wait.Stop()
-				return r.ended(ctx)
-			case c := <-r.commands:
-				if err := r.obey(ctx, c); err != nil {
-					wait.Stop()
-					return verdict{capacity.VerdictGuard, err.Error()}
-				}
-			case <-wait.C:
-				waiting = false
-			}
+		err := r.obeyUntil(ctx, next)
+		if err == nil {
+			s, err = r.window(ctx, meter, cfg.Window)
 		}
-		var states []SignalState
-		var err error
-		s, states, err = r.window(ctx, meter, cfg.Window)
 		if ctx.Err() != nil {
-			return r.ended(ctx)
+			return endOf(ctx)
 		}
-		total := r.pulse.frozen()
-		s.Frozen, frozen = total-frozen, total
-		r.mu.Lock()
-		r.snap.Signals = states
-		r.mu.Unlock()
 		if err != nil {
 			return verdict{capacity.VerdictGuard, err.Error()}
 		}
+		total := r.pulse.frozen()
+		s.Frozen, frozen = total-frozen, total
 		r.fillShare(&s)
 		r.fillMeant(&s)
 	}
@@ -376,6 +349,24 @@ func (r *Runner) recorded() error {
 	}
 }
 
+// obeyUntil waits until then, and applies what the user asks for meanwhile.
+func (r *Runner) obeyUntil(ctx context.Context, then time.Time) error {
+	wait := time.NewTimer(then.Sub(r.now()))
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait.C:
+			return nil
+		case c := <-r.commands:
+			if err := r.obey(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // obey applies a command of the user.
 func (r *Runner) obey(ctx context.Context, c Command) error {
 	r.mu.Lock()
@@ -385,144 +376,4 @@ func (r *Runner) obey(ctx context.Context, c Command) error {
 	d.At = r.now().Sub(r.start) // what the controller says is of its latest window
 	r.sentence(d)
 	return r.pull(ctx, d)
-}
-
-// guard reads the fast signals five times a second and acts at once: it lowers
-// the rate when the controller asks for it, and ends the test when a signal is
-// gone or a peer is unhealthy.
-func (r *Runner) guard(ctx context.Context, end context.CancelCauseFunc, meter *Meter) {
-	tick := time.NewTicker(guardEvery)
-	defer tick.Stop()
-	frozen := r.pulse.frozen()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		select {
-		case <-r.o.Lever.Lost():
-			end(guardError{errLost})
-			return
-		default:
-		}
-		s, _, err := r.window(ctx, meter, 5*guardEvery)
-		total := r.pulse.frozen()
-		s.Frozen, frozen = total-frozen, total
-		if err == nil && r.o.Healthy != nil {
-			if err = r.o.Healthy(ctx); err != nil && ctx.Err() == nil {
-				r.peersUnfit()
-			}
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			end(guardError{err})
-			return
-		}
-		if d, err := r.watch(ctx, s); err != nil {
-			end(guardError{err})
-			return
-		} else if d.Done() {
-			end(guardVerdict{d})
-			return
-		}
-	}
-}
-
-// peersUnfit shows that the guard of the peers has fired.
-func (r *Runner) peersUnfit() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.unfit = 1
-	r.snap.Guards = r.guardStates(r.snap.Last)
-}
-
-var errLost = errors.New("the lease was lost, and the weights are being put back")
-
-// A guardError is the cause of a context that a guard cancelled.
-type guardError struct{ error }
-
-func (e guardError) Unwrap() error { return e.error }
-
-// A guardVerdict is the cause of a context that the controller ended between
-// two windows.
-type guardVerdict struct{ Decision }
-
-func (v guardVerdict) Error() string { return v.Reason }
-
-// watch shows a guard reading to the controller and does what it decides.
-func (r *Runner) watch(ctx context.Context, s Sample) (Decision, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.controller == nil || s.Window <= 0 {
-		return Decision{}, nil
-	}
-	r.fillShare(&s)
-	d, act := r.controller.Watch(s)
-	if !act {
-		return Decision{}, r.recorded()
-	}
-	r.sentence(d)
-	if d.Done() {
-		return d, nil
-	}
-	return d, r.pull(ctx, d)
-}
-
-// ended says why ctx was cancelled.
-func (r *Runner) ended(ctx context.Context) verdict {
-	cause := context.Cause(ctx)
-	var guard guardError
-	var decided guardVerdict
-	switch {
-	case errors.As(cause, &guard):
-		return verdict{capacity.VerdictGuard, guard.Error()}
-	case errors.As(cause, &decided):
-		return verdict{decided.Verdict, decided.Reason}
-	case errors.Is(cause, errAborted):
-		return verdict{capacity.VerdictInterrupted, errAborted.Error()}
-	}
-	return verdict{capacity.VerdictInterrupted, "a signal ended the test"}
-}
-
-// settle counts the harm of the requests that were under way when the weights
-// went back: those of one more short window.
-func (r *Runner) settle(ctx context.Context, meter *Meter) {
-	wait := time.NewTimer(min(r.o.Config.Window, time.Second) / 2)
-	defer wait.Stop()
-	select {
-	case <-ctx.Done():
-		return
-	case <-wait.C:
-	}
-	if s, _, err := r.window(ctx, meter, time.Second); err == nil && s.Window > 0 {
-		r.mu.Lock()
-		r.account(s)
-		r.mu.Unlock()
-	}
-}
-
-// account adds a window to the harm, from the first write on; r.mu is held.
-func (r *Runner) account(s Sample) {
-	if r.changedAt.IsZero() {
-		return
-	}
-	failed := orZero(s.ErrorRatio)
-	answered := s.Throughput * s.Window.Seconds() // without those that failed
-	all := answered / (1 - failed)
-	if math.IsNaN(all) || math.IsInf(all, 0) {
-		all = s.Offered * s.Window.Seconds()
-		answered = all * (1 - failed)
-	}
-	r.snap.Requests += int64(math.Round(all))
-	r.snap.Violations += all*failed + answered*orZero(s.SlowRatio)
-}
-
-func orZero(v float64) float64 {
-	if math.IsNaN(v) {
-		return 0
-	}
-	return v
 }

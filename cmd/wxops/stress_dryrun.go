@@ -9,7 +9,6 @@ import (
 
 	"github.com/wxops/wxops/internal/cli"
 	"github.com/wxops/wxops/internal/doc"
-	"github.com/wxops/wxops/naming"
 	"github.com/wxops/wxops/stress"
 )
 
@@ -53,19 +52,18 @@ type dryRunSignal struct {
 
 // dryRun reads one window and says what a test would do. It fails where the
 // test would not begin.
-func dryRun(ctx context.Context, s *cli.IO, registry string, of []naming.Instance, at int, p probes) error {
-	sample, states, err := readOnce(ctx, p.sources)
+func (t *shiftTest) dryRun(ctx context.Context, s *cli.IO) error {
+	sample, states, err := readOnce(ctx, t.sources)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return cli.Failf("read the signals of %s", of[at].ID()).WithCause(err)
+		return cli.Failf("read the signals of %s", t.target.ID()).WithCause(err)
 	}
-	d := describeTest(of, at, p, sample, states)
-	d.Registry = registry
+	d := t.describe(sample, states)
 	document, err := doc.Marshal(kindDryRun, toolVersion(), time.Now(), nil, nil, d)
 	if err == nil {
-		err = p.flags.output.Print(s.Out, document, d.table)
+		err = t.flags.output.Print(s.Out, document, d.table)
 	}
 	if err != nil {
 		return err
@@ -93,16 +91,16 @@ func readOnce(ctx context.Context, sources []stress.Source) (s stress.Sample, st
 	return meter.Window(ctx)
 }
 
-// describeTest says what a test of of[at] would do.
-func describeTest(of []naming.Instance, at int, p probes, sample stress.Sample, states []stress.SignalState) dryRunDocument {
+// describe says what the test would do.
+func (t *shiftTest) describe(sample stress.Sample, states []stress.SignalState) dryRunDocument {
 	sum := 0.0
-	for _, in := range of {
+	for _, in := range t.of {
 		sum += float64(in.Weight)
 	}
 	d := dryRunDocument{
-		Service: of[at].Service, Instance: of[at].ID(), SLO: p.flags.slo, Missing: append([]string{}, p.notes...),
-		Balance: string(p.config.Balance), Rule: p.rule, Share: float64(of[at].Weight) / sum, MaxShare: p.flags.maxShare,
-		Limit: p.config.MaxDuration.Seconds(), Instances: []dryRunMember{}, Signals: []dryRunSignal{},
+		Registry: t.registry.Address(), Service: t.target.Service, Instance: t.target.ID(), SLO: t.flags.slo, Missing: append([]string{}, t.notes...),
+		Balance: string(t.config.Balance), Rule: t.rule, Share: float64(t.target.Weight) / sum, MaxShare: t.flags.maxShare,
+		Limit: t.config.MaxDuration.Seconds(), Instances: []dryRunMember{}, Signals: []dryRunSignal{},
 	}
 	if d.Balance == string(stress.BalanceUnknown) {
 		d.Balance = "unknown"
@@ -110,7 +108,7 @@ func describeTest(of []naming.Instance, at int, p probes, sample stress.Sample, 
 	if d.MaxShare == 0 {
 		d.MaxShare = min(1, 2*d.Share)
 	}
-	for _, in := range of {
+	for _, in := range t.of {
 		d.Instances = append(d.Instances, dryRunMember{
 			Instance: in.ID(), Weight: int(in.Weight), Share: float64(in.Weight) / sum, Health: string(in.Health), Address: in.Address,
 		})

@@ -14,7 +14,6 @@ import (
 	"github.com/wxops/wxops/internal/tui"
 	"github.com/wxops/wxops/naming"
 	"github.com/wxops/wxops/stress"
-	"github.com/wxops/wxops/stress/signal"
 )
 
 // shiftFlags are the flags of stress shift, and what stress demo fills in.
@@ -137,72 +136,25 @@ func nextAfter(c capacity.Curve) string {
 // before it is trusted. With --dry-run it prints what it would do and changes
 // nothing.
 func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) (none capacity.Curve, warnings []string, err error) {
-	config, err := f.parseConfig()
-	if err != nil {
-		return none, nil, err
-	}
-	service, instance, err := naming.ParseID(id)
-	if err != nil {
-		return none, nil, cli.Usagef("%s", err).WithHint("wxops names ls --names '%s' lists the instances", f.names)
-	}
-	registry, err := openNames(ctx, f.names)
-	if err != nil {
-		return none, nil, err
-	}
-	defer registry.Close()
-	guardRegistry, err := openNames(ctx, f.names) // guards have a connection of their own
-	if err != nil {
-		return none, nil, err
-	}
-	defer guardRegistry.Close()
-
-	all, err := registry.List(ctx)
-	if err != nil {
-		return none, nil, namesError("list "+f.names, f.names, err)
-	}
-	of, at, err := naming.Find(all, service, instance)
-	if err != nil {
-		return none, nil, namesError("find "+id, f.names, err)
-	}
-	if err := naming.Fit(of, at); err != nil { // before anything is opened; Begin looks again under its lock
-		return none, nil, namesError("test "+id, f.names, err)
-	}
-	rule := ""
-	if b, ok := registry.(naming.Balancer); ok {
-		if rule, err = b.Balance(ctx, service); err != nil {
-			return none, nil, namesError("ask how "+service+" is balanced", f.names, err)
-		}
-		config.Balance = balanceOf(rule)
-	}
-	p := probes{flags: f, config: config, target: of[at], rule: rule}
-	defer p.close()
-	if err := p.open(ctx, registry, guardRegistry); err != nil {
+	t := &shiftTest{flags: f}
+	defer t.close()
+	if err := t.prepare(ctx, id); err != nil {
 		return none, nil, err
 	}
 	if f.dryRun {
-		return none, nil, dryRun(ctx, s, registry.Address(), of, at, p)
+		return none, nil, t.dryRun(ctx, s)
 	}
-
-	o, err := shiftOptions(s)
+	shift, lever, err := t.begin(ctx, s)
 	if err != nil {
 		return none, nil, err
 	}
-	shift, err := naming.Begin(ctx, registry, service, instance, o)
-	if err != nil {
-		return none, nil, namesError("begin the test of "+id, f.names, err)
-	}
 	defer shift.Restore(context.WithoutCancel(ctx)) // idempotent: the run has done it, unless it never began
-	lever := stress.NewShiftLever(shift, instance, f.maxShare)
-	if lever.Most() <= shift.BaseShare() {
-		return none, nil, cli.Usagef("--max-share %.3g is not above the share that %s has now, %.3g", f.maxShare, id, shift.BaseShare()).
-			WithHint("--max-share %.2g", min(1, 2*shift.BaseShare()))
-	}
 	runner := stress.NewRunner(stress.Options{
-		Instance: id, Config: config, Lever: lever, Sources: p.sources, Guards: p.guards, Log: shiftLog{shift},
-		Healthy: func(ctx context.Context) error { return shiftHealthy(ctx, shift, guardRegistry) },
+		Instance: id, Config: t.config, Lever: lever, Sources: t.sources, Guards: t.guards, Log: shiftLog{shift},
+		Healthy: func(ctx context.Context) error { return shiftHealthy(ctx, shift, t.guardRegistry) },
 	})
 	curve, err := watchRun(ctx, s, title, runner, f.plain)
-	curve.Service = service
+	curve.Service = t.target.Service
 	switch {
 	case errors.Is(err, stress.ErrUnfit):
 		return none, nil, cli.Failf("stress %s", id).WithCause(err).WithHint("nothing was changed; add --dry-run to see what the signals say")
@@ -211,17 +163,107 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 	case err != nil:
 		// The document tells how the test ended; the watchdog goes on restoring.
 		fmt.Fprintf(s.Err, "error: %v\nhint:  the watchdog goes on; wxops stress restore does the same\n", err)
+	default:
+		restored, _ := shift.Restore(ctx) // the report of the restore that the run has made
+		warnings = leftWeights(t.target.Service, restored)
 	}
-	if err == nil {
-		rep, _ := shift.Restore(ctx) // the report of the restore that the run has made
-		for _, left := range rep.Left {
-			warnings = append(warnings, fmt.Sprintf("%s/%s was left at weight %d, it was %d before: %s", service, left.Instance, left.Found, left.Base, left.Reason))
-		}
-	}
-	if rule == leastConn {
+	if t.rule == leastConn {
 		warnings = append(warnings, leastConnNote)
 	}
 	return curve, warnings, nil
+}
+
+// leftWeights names the weights that a restore did not touch, because somebody
+// else had changed them.
+func leftWeights(service string, restored naming.Report) (warnings []string) {
+	for _, left := range restored.Left {
+		warnings = append(warnings, fmt.Sprintf("%s/%s was left at weight %d, it was %d before: %s", service, left.Instance, left.Found, left.Base, left.Reason))
+	}
+	return warnings
+}
+
+// A shiftTest is what a test needs: prepare finds it and changes nothing, begin
+// makes the test real.
+type shiftTest struct {
+	flags  shiftFlags
+	config stress.Config
+
+	registry, guardRegistry naming.Registry   // guards have a connection of their own
+	of                      []naming.Instance // the instances of the service
+	target                  naming.Instance   // the one of them to be tested
+	rule                    string            // by which the registry deals out requests, in its words
+
+	sources, guards []stress.Source
+	notes           []string // signals that are missing, and why
+}
+
+// prepare finds all that the test of an instance needs, and opens it.
+func (t *shiftTest) prepare(ctx context.Context, id string) (err error) {
+	names := t.flags.names
+	if t.config, err = t.flags.parseConfig(); err != nil {
+		return err
+	}
+	service, instance, err := naming.ParseID(id)
+	if err != nil {
+		return cli.Usagef("%s", err).WithHint("wxops names ls --names '%s' lists the instances", names)
+	}
+	if t.registry, err = openNames(ctx, names); err != nil {
+		return err
+	}
+	if t.guardRegistry, err = openNames(ctx, names); err != nil {
+		return err
+	}
+	all, err := t.registry.List(ctx)
+	if err != nil {
+		return namesError("list "+names, names, err)
+	}
+	of, at, err := naming.Find(all, service, instance)
+	if err != nil {
+		return namesError("find "+id, names, err)
+	}
+	if err := naming.Fit(of, at); err != nil { // before anything is opened; Begin looks again under its lock
+		return namesError("test "+id, names, err)
+	}
+	t.of, t.target = of, of[at]
+	if b, ok := t.registry.(naming.Balancer); ok {
+		if t.rule, err = b.Balance(ctx, service); err != nil {
+			return namesError("ask how "+service+" is balanced", names, err)
+		}
+		t.config.Balance = balanceOf(t.rule)
+	}
+	return t.openSignals(ctx)
+}
+
+// begin journals the weights and takes the lease. The shift it returns must be
+// restored.
+func (t *shiftTest) begin(ctx context.Context, s *cli.IO) (*naming.Shift, *stress.ShiftLever, error) {
+	o, err := shiftOptions(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	shift, err := naming.Begin(ctx, t.registry, t.target.Service, t.target.Name, o)
+	if err != nil {
+		return nil, nil, namesError("begin the test of "+t.target.ID(), t.flags.names, err)
+	}
+	lever := stress.NewShiftLever(shift, t.target.Name, t.flags.maxShare)
+	if lever.Most() <= shift.BaseShare() {
+		defer shift.Restore(context.WithoutCancel(ctx)) // nothing was written; lock and journal go
+		return nil, nil, cli.Usagef("--max-share %.3g is not above the share that %s has now, %.3g", t.flags.maxShare, t.target.ID(), shift.BaseShare()).
+			WithHint("--max-share %.2g", min(1, 2*shift.BaseShare()))
+	}
+	return shift, lever, nil
+}
+
+// close closes whatever was opened.
+func (t *shiftTest) close() {
+	for _, source := range append(t.sources, t.guards...) {
+		_ = source.Close() // nothing is lost with a source
+	}
+	for _, registry := range []naming.Registry{t.registry, t.guardRegistry} {
+		if registry != nil {
+			_ = registry.Close() // nor with a connection
+		}
+	}
 }
 
 // leastConn is HAProxy's word for giving a request to the least loaded instance.
@@ -268,111 +310,4 @@ func shiftHealthy(ctx context.Context, shift *naming.Shift, registry naming.Regi
 		}
 	}
 	return nil
-}
-
-// probes are the signals of one test.
-type probes struct {
-	flags           shiftFlags
-	config          stress.Config
-	target          naming.Instance
-	rule            string // by which the registry deals out requests, in its words
-	sources, guards []stress.Source
-	notes           []string // signals that are missing, and why
-}
-
-// open opens every signal there is: one set for the windows, one for the guards.
-func (p *probes) open(ctx context.Context, registry, guardRegistry naming.Registry) error {
-	if p.flags.metrics == "" && p.flags.latency+p.flags.queueWait+p.flags.backlog != "" {
-		return cli.Usagef("a metric is named without --metrics").WithHint("add --metrics http://HOST:PORT/metrics")
-	}
-	// Requests in flight swing within a window: the statistics are read 20
-	// times in it. A guard wants the instant.
-	if err := p.openSet(ctx, &p.sources, registry, 50*time.Millisecond); err != nil {
-		return err
-	}
-	p.notes = nil // the second set finds the same
-	if err := p.openSet(ctx, &p.guards, guardRegistry, 0); err != nil {
-		return err
-	}
-	if len(p.sources) == 0 {
-		return cli.Usagef("no signal tells how %s is doing", p.target.ID()).
-			WithHint("pass --metrics http://%s/metrics, or run wxops on the host of the instance", p.target.Address)
-	}
-	return nil
-}
-
-func (p *probes) openSet(ctx context.Context, to *[]stress.Source, registry naming.Registry, every time.Duration) error {
-	bound, _ := p.config.Objective.Latency()
-	if p.flags.metrics != "" {
-		m, err := signal.OpenMetrics(ctx, signal.MetricsOptions{
-			URL: p.flags.metrics, Bound: bound.Bound,
-			Latency: p.flags.latency, QueueWait: p.flags.queueWait, Backlog: p.flags.backlog, Instant: every == 0,
-		})
-		if err != nil {
-			return metricsError(p.flags.metrics, err)
-		}
-		*to = append(*to, m)
-	}
-	var requests func() float64
-	r, err := signal.OpenRegistry(ctx, registry, signal.RegistryOptions{
-		Service: p.target.Service, Instance: p.target.Name, Every: every,
-	})
-	switch {
-	case err == nil:
-		// Sockets tell response times of every request, a balancer a sliding mean:
-		// its statistics come last.
-		defer func() { *to = append(*to, r) }()
-		requests = r.Requests
-	case errors.Is(err, naming.ErrNoStats):
-		p.notes = append(p.notes, "registry: it has no statistics")
-	default:
-		return namesError("read the statistics of "+p.flags.names, p.flags.names, err)
-	}
-	if p.flags.metrics != "" && p.flags.pid == 0 {
-		return nil // the instance tells more of itself than its sockets do
-	}
-	return p.openLocal(ctx, to, requests, every == 0)
-}
-
-// localPace is how often the sockets of the instance are looked at. A look
-// takes about 50 us, and response times are no finer than the time between two.
-const localPace = 20 * time.Millisecond
-
-// openLocal adds sockets and process where the instance runs on this host.
-// requests counts the requests of the instance, nil if nobody does.
-func (p *probes) openLocal(ctx context.Context, to *[]stress.Source, requests func() float64, instant bool) error {
-	bound, _ := p.config.Objective.Latency()
-	process, err := signal.OpenProcess(ctx, signal.ProcessOptions{Address: p.target.Address, PID: p.flags.pid})
-	if err != nil {
-		if p.flags.pid != 0 {
-			return cli.Failf("watch process %d", p.flags.pid).WithCause(err).
-				WithHint("--pid takes a running process of this user (root may watch any); without --pid it is found by the address of %s", p.target.ID())
-		}
-		p.notes = append(p.notes, "process: "+err.Error())
-	} else {
-		*to = append(*to, process)
-	}
-	sockets, err := signal.OpenSockets(ctx, signal.SocketsOptions{
-		Address: p.target.Address, PID: p.flags.pid, Every: localPace, Requests: requests, Bound: bound.Bound, Instant: instant,
-	})
-	if err != nil {
-		p.notes = append(p.notes, "sockets: "+err.Error())
-		return nil
-	}
-	*to = append(*to, sockets)
-	return nil
-}
-
-func (p *probes) close() {
-	for _, source := range append(p.sources, p.guards...) {
-		_ = source.Close() // nothing is lost with a source
-	}
-}
-
-func metricsError(url string, err error) error {
-	var m *signal.MetricError
-	if errors.As(err, &m) {
-		return cli.Usagef("--metrics %s", url).WithCause(err).WithHint("name it with --latency-metric, --queue-wait-metric or --backlog-metric")
-	}
-	return cli.Failf("read --metrics %s", url).WithCause(err).WithHint("curl %s should print Prometheus text", url)
 }
