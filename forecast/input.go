@@ -154,9 +154,12 @@ func (in *Input) add(p *points, when, value []byte) {
 
 // addValue takes one observation whose time is known.
 func (in *Input) addValue(p *points, s stamp, value []byte) {
-	v, ok := p.number(value, in.decimalComma)
-	if !ok {
+	v, why := p.number(value, in.decimalComma)
+	if why != "" {
 		in.refuse(&p.bad, "value", value)
+		if p.bad.n == 1 {
+			p.bad.first += ": " + why
+		}
 		return
 	}
 	p.put(s, v)

@@ -19,6 +19,7 @@ type points struct {
 	skipped hits // stamps that clocks never show
 	unit    string
 	units   int    // values that have the unit
+	plain   int    // values other than 0 that have none
 	grouped string // the first value written as 1,234.5
 	taken   float64
 }

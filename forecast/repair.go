@@ -106,9 +106,12 @@ func (h *history) tellReading(p *points) {
 	}
 	if p.units > 0 {
 		h.warn("unit", p.units, "%s with a unit, counted in %s", count(p.units, "value"), unitName(p.unit))
+		if p.unit != "" && p.plain > 0 {
+			h.warn("unit", p.plain, "%s without a unit, taken for %s too", count(p.plain, "value"), unitName(p.unit))
+		}
 	}
 	if p.grouped != "" {
-		h.warn("unit", 0, "values have separators: %s is taken for %s", p.grouped, strconv.FormatFloat(p.taken, 'f', -1, 64))
+		h.warn("unit", 0, "values are written for people: %s is taken for %s", p.grouped, strconv.FormatFloat(p.taken, 'f', -1, 64))
 	}
 	if t := p.twice; t.n > 0 {
 		h.warn("zone", t.n, "%s in the hour that clocks of %s show twice, %s; taken in the order of the rows", count(t.n, "stamp"), h.options.Zone, h.where(t))

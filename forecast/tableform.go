@@ -301,5 +301,9 @@ func (f *tableForm) unnamedLabels(body [][][]byte, isText func(int) bool) []int 
 // blank.
 func looksNumeric(cell []byte) bool {
 	s := strings.TrimSpace(string(cell))
-	return isBlank(s) || s[0] >= '0' && s[0] <= '9' || len(s) > 1 && strings.IndexByte("+-.", s[0]) >= 0 && s[1] >= '0' && s[1] <= '9'
+	if isBlank(s) {
+		return true
+	}
+	_, _, s = beforeDigits(s)
+	return s != "" && s[0] >= '0' && s[0] <= '9' || len(s) > 1 && strings.IndexByte("+-.", s[0]) >= 0 && s[1] >= '0' && s[1] <= '9'
 }
