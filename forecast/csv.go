@@ -33,6 +33,9 @@ func (in *Input) readCSV(b *bufio.Reader, sample []byte) error {
 			return err
 		}
 	}
+	if len(form.values) == 0 {
+		return fmt.Errorf("%w: the CSV has no column of values; its columns are %.80q", ErrFormat, strings.Join(form.names, ","))
+	}
 	if len(form.labels) > 0 || form.single {
 		return in.readLong(r, form)
 	}

@@ -312,3 +312,45 @@ func TestRealSadf(t *testing.T) {
 		t.Errorf("warnings %v", warnings)
 	}
 }
+
+// A counter that is read as values is told of; rates with a quiet night, and a
+// disk that fills and is never emptied, are not taken for one.
+func TestCounterLeftAsItIsIsTold(t *testing.T) {
+	history := func(value func(i int) float64) string {
+		var b strings.Builder
+		b.WriteString("t,a\n")
+		for i := range 200 {
+			fmt.Fprintf(&b, "%d,%g\n", i, value(i))
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct {
+		value func(i int) float64
+		o     ReadOptions
+		text  string
+	}{
+		"a counter with two resets": {value: func(i int) float64 { return float64(100 * (i % 90)) }, text: "counter: values only go up, but for 2 falls to nearly zero"},
+		"the same as --counter":     {value: func(i int) float64 { return float64(100 * (i % 90)) }, o: ReadOptions{Counter: true}, text: "2 times, first at 90; the rate goes on from there"},
+		"a rate as --counter":       {value: func(i int) float64 { return 100 + 50*math.Sin(float64(i)) }, o: ReadOptions{Counter: true}, text: "the rate goes on from there: is it a counter?"},
+		"a rate":                    {value: func(i int) float64 { return 100 + 50*math.Sin(float64(i)) }},
+		"a disk":                    {value: func(i int) float64 { return 1000 + float64(i*i) }},
+		"a daily sawtooth":          {value: func(i int) float64 { return float64(i % 12) }},
+		"a line":                    {value: func(int) float64 { return 7 }},
+	} {
+		_, warnings, err := read(t, c.o, history(c.value))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all := fmt.Sprint(warnings)
+		if told := strings.Contains(all, "counter"); told != (c.text != "") || !strings.Contains(all, c.text) {
+			t.Errorf("%s: warnings %s, want %q", name, all, c.text)
+		}
+	}
+}
+
+func TestTableWithoutValuesIsRefused(t *testing.T) {
+	in := NewInput(ReadOptions{})
+	if err := in.Add("x", strings.NewReader("series,t\na,1\nb,2\n")); err == nil || !strings.Contains(err.Error(), `no column of values; its columns are "series,t"`) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -73,6 +73,8 @@ func (h *history) even(name string, p *points) (Series, error) {
 	h.sort()
 	if h.options.Counter {
 		h.rate()
+	} else if resets, ok := h.countsUp(); ok {
+		h.warn("counter", 0, "values only go up, but for %s to nearly zero, as those of a counter do; --counter takes their rate", count(resets, "fall"))
 	}
 	h.countMissing()
 	if h.missing.n == len(h.at) {
@@ -189,6 +191,28 @@ func (h *history) Swap(i, j int) {
 	h.value[i], h.value[j] = h.value[j], h.value[i]
 }
 
+// countsUp reports whether the values look like those of a counter that was left
+// as it is: they rise or stay, but for a few falls below a tenth. What only rises
+// may be a disk that fills.
+func (h *history) countsUp() (resets int, ok bool) {
+	before, rises, n := math.NaN(), 0, 0
+	for _, v := range h.value {
+		switch {
+		case math.IsNaN(v):
+			continue
+		case v > before:
+			rises++
+		case v < 0 || v < before && 10*v > before:
+			return 0, false
+		case v < before:
+			resets++
+		}
+		before = v
+		n++
+	}
+	return resets, resets > 0 && 50*resets < n && 2*rises > n
+}
+
 // rate turns a counter into its increase per second; a fall is a reset, after
 // which the counter began again from zero. Indexes count as seconds.
 func (h *history) rate() {
@@ -216,7 +240,11 @@ func (h *history) rate() {
 		h.at, h.value = h.at[:last], h.value[:last]
 	}
 	if resets.n > 0 {
-		h.warn("reset", resets.n, "the counter went back to zero %s, %s; the rate goes on from there", count(resets.n, "time"), h.where(resets))
+		doubt := ""
+		if resets.n > 2 && 20*resets.n > len(h.at) { // services are not restarted that often
+			doubt = ": is it a counter?"
+		}
+		h.warn("reset", resets.n, "the counter went back to zero %s, %s; the rate goes on from there%s", count(resets.n, "time"), h.where(resets), doubt)
 	}
 }
 

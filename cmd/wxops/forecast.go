@@ -131,7 +131,11 @@ func (f *modelFlags) options(step time.Duration) (forecast.Options, error) {
 // parseHorizon reads steps, or a span: as many steps as reach its end.
 func parseHorizon(text string, step time.Duration) (int, error) {
 	refuse := func(why string) (int, error) {
-		return 0, cli.Usagef("--horizon %q: %s", text, why).WithHint("--horizon 168 or --horizon 7d")
+		e := cli.Usagef("--horizon %q: %s", text, why)
+		if step <= 0 {
+			return 0, e.WithHint("--horizon 168")
+		}
+		return 0, e.WithHint("--horizon 168 or --horizon 7d")
 	}
 	if n, err := strconv.Atoi(text); err == nil {
 		if n < 1 || n > forecast.MaxHorizon {
