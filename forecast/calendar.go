@@ -80,7 +80,7 @@ func ReadCalendar(r io.Reader, zone *time.Location) (*Calendar, error) {
 	var f calendarFile
 	d := yaml.NewDecoder(r)
 	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil {
+	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) { // an empty file names no day
 		return nil, fmt.Errorf("%w: %w", ErrCalendar, err)
 	}
 	c, err := f.calendar()

@@ -48,6 +48,9 @@ var layouts = func() []layout {
 			out = append(out, layout{date + clock, false})
 		}
 	}
+	for _, month := range []string{"2006-1", "2006/1", "Jan 2006", "January 2006", "2006年1月"} {
+		out = append(out, layout{month, false})
+	}
 	return append(out, layout{"20060102T150405", false}, layout{"2006年1月2日15:04", false}, layout{"2006年1月2日15时04分", false}, layout{"Mon Jan _2 15:04:05 2006", false})
 }()
 

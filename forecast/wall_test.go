@@ -222,14 +222,17 @@ func TestMonthsFollowTheCalendar(t *testing.T) {
 	for _, c := range []struct {
 		name, first string
 		months      int
-		end         bool // of the month
+		end         bool   // of the month
+		form        string // of stamps, if they are no dates
 	}{
-		{"months", "2023-02-01", 1, false},
-		{"ends of months", "2024-01-31", 1, true},
-		{"ends of months from February", "2023-02-28", 1, true},
-		{"middles", "2023-12-15", 1, false},
-		{"quarters", "2015-01-01", 3, false},
-		{"years", "1990-01-01", 12, false},
+		{"months", "2023-02-01", 1, false, ""},
+		{"ends of months", "2024-01-31", 1, true, ""},
+		{"ends of months from February", "2023-02-28", 1, true, ""},
+		{"middles", "2023-12-15", 1, false, ""},
+		{"months without a day", "2023-02-01", 1, false, "2006-01"},
+		{"names of months", "2023-02-01", 1, false, "Jan 2006"},
+		{"quarters", "2015-01-01", 3, false, ""},
+		{"years", "1990-01-01", 12, false, ""},
 	} {
 		first, err := time.Parse(time.DateOnly, c.first)
 		if err != nil {
@@ -244,8 +247,12 @@ func TestMonthsFollowTheCalendar(t *testing.T) {
 		for _, zone := range []*time.Location{time.UTC, berlin(t)} {
 			var b strings.Builder
 			b.WriteString("t,a\n")
+			form := time.DateOnly
+			if c.form != "" {
+				form = c.form
+			}
 			for i := range 30 {
-				fmt.Fprintf(&b, "%s,%d\n", at(i).Format(time.DateOnly), i)
+				fmt.Fprintf(&b, "%s,%d\n", at(i).Format(form), i)
 			}
 			series, warnings, err := read(t, ReadOptions{Zone: zone}, b.String())
 			if err != nil || len(warnings) > 0 || len(series[0].Values) != 30 {

@@ -144,7 +144,11 @@ func makePlans(forecasts []*forecast.Forecast, o forecast.PlanOptions) ([]foreca
 		p, err := forecast.MakePlan(f, o)
 		if err != nil {
 			if first == nil {
-				first = cli.Usagef("no plan for %q", f.Series.Name).WithCause(err).WithHint("wxops forecast plan --help")
+				e := cli.Usagef("no plan for %q", f.Series.Name).WithCause(err).WithHint("wxops forecast plan --help")
+				if f.Series.Step == 0 {
+					e = e.WithHint("give the times of the values: a column t of RFC 3339 or seconds since 1970")
+				}
+				first = e
 			}
 			warnings = append(warnings, forecast.Warning{Series: f.Series.Name, Kind: "series", Text: "left out: " + err.Error()})
 			continue
@@ -262,7 +266,7 @@ plus 66 % held all week.`,
 			}
 			plans, err := plansOf(data)
 			if err != nil {
-				return cli.Usagef("%q cannot be replayed", args[0]).WithCause(err)
+				return cli.Usagef("%q cannot be replayed", args[0]).WithCause(err).WithHint("wxops forecast plan -o json writes one")
 			}
 			series, warnings, files, err := in.read(cmd.Context(), s, args[1:])
 			printWarnings(s, warnings)
@@ -322,6 +326,9 @@ func plansOf(data planData) ([]forecast.ServicePlan, error) {
 	for _, v := range data.Services {
 		if _, twice := index[v.Service]; twice {
 			return nil, fmt.Errorf("service %q is there twice", v.Service)
+		}
+		if v.Instances < 0 {
+			return nil, fmt.Errorf("service %q begins with %d instances", v.Service, v.Instances)
 		}
 		index[v.Service] = len(out)
 		out = append(out, forecast.ServicePlan{Service: v.Service, Instances: v.Instances, LastWeekPeak: v.Peak, PerInstance: v.PerInstance, Start: v.Start, End: v.End})
