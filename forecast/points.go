@@ -74,10 +74,13 @@ func (p *points) put(s stamp, v float64) {
 }
 
 // whichOf tells the first from the second hour of a clock that was put back: the
-// stamps of a series go on in the direction that they have.
+// stamps of a series go on by the gap that they have, or else in the direction.
 func (p *points) whichOf(first, second int64) int64 {
-	if len(p.value) == 0 {
+	switch {
+	case len(p.value) == 0:
 		return first
+	case len(p.value) > 1 && p.last+p.gap == second:
+		return second
 	}
 	falling := len(p.value) > 1 && p.gap < 0
 	if p.last < first || p.last <= second && falling {

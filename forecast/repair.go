@@ -374,17 +374,7 @@ func most[N int | int64](m map[int64]N) int64 {
 
 // grid averages the points that fall into one step and leaves NaN where none does.
 func (h *history) grid(s Series, step int64) Series {
-	first := h.at[0]
-	if h.clock {
-		// Steps of a day and longer begin where the first value does; shorter ones
-		// at multiples of the step.
-		if step < int64(oneDay) {
-			first -= mod(first, step)
-			if most := h.phase(step); most != 0 {
-				first = h.at[0] - mod(h.at[0]-most, step)
-			}
-		}
-	}
+	first := h.begin(step)
 	early := h.early(step)
 	first += (h.at[0] - first + early) / step * step // the first value may be early too
 	if h.clock {
@@ -396,6 +386,7 @@ func (h *history) grid(s Series, step int64) Series {
 	n := place(h.at[len(h.at)-1]) + 1
 	s.Values = make([]float64, n)
 	last, inStep, before := -1, 0, 0 // the step of the last value, its values, and those of the step before
+	var head [2]int                  // values of the first two steps
 	var off, shared, gaps hits
 	longest, longestAt := 0, 0
 	gap := func(from, until int) {
@@ -433,6 +424,9 @@ func (h *history) grid(s Series, step int64) Series {
 		}
 		s.Values[k] += h.value[i]
 		inStep++
+		if k < len(head) {
+			head[k]++
+		}
 	}
 	mean()
 	gap(last+1, n)
@@ -443,6 +437,10 @@ func (h *history) grid(s Series, step int64) Series {
 			h.warn("partial", 1, "the last step, at %s, has %s where the one before has %d; left out", h.when(first+int64(last)*step), count(inStep, "point"), before)
 			s.Values = s.Values[:n-1]
 		}
+		if n > 2 && h.clock && step >= int64(oneDay) && head[0]*2 <= head[1] {
+			h.warn("partial", 1, "the first step, at %s, has %s where the next one has %d; left out", h.when(first), count(head[0], "point"), head[1])
+			s.Start, s.Values = s.At(1), s.Values[1:]
+		}
 	case off.n > len(h.at)/20:
 		h.warn("step", off.n, "%s off the grid of %s, %s; each counts for its step", count(off.n, "point"), h.span(step), h.where(off))
 	}
@@ -450,6 +448,26 @@ func (h *history) grid(s Series, step int64) Series {
 		h.warn("gap", lacking, "%d of %d steps of %s have no value, the longest run is %d from %s; filled from the season before", lacking, n, h.span(step), longest, h.when(first+int64(longestAt)*step))
 	}
 	return s
+}
+
+// begin is where the first step begins: shorter ones than a day at a multiple of
+// the step, or at the remainder that most stamps leave on it; longer ones where the
+// first value is, but those of finer points at midnight, and weeks on a Monday.
+func (h *history) begin(step int64) int64 {
+	first := h.at[0]
+	switch {
+	case !h.clock:
+		return first
+	case step < int64(oneDay):
+		return first - mod(first-h.phase(step), step)
+	case !h.finerThan(step):
+		return first
+	case step%int64(7*oneDay) == 0:
+		const monday = int64(4 * oneDay) // 5 January 1970
+		return first - mod(first-monday, int64(7*oneDay))
+	default:
+		return first - mod(first, int64(oneDay))
+	}
 }
 
 // early is by how much a point may come before its step: a quarter of it, and

@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -198,21 +199,56 @@ func TestDaysOfOneOffsetStay(t *testing.T) {
 	}
 }
 
-// Hours that become days take those of --zone.
+// Hours that become days or weeks take those of --zone, whole ones.
 func TestHoursBecomeLocalDays(t *testing.T) {
 	zone := berlin(t)
 	var b strings.Builder
 	b.WriteString("t,a\n")
-	start := time.Date(2026, 3, 25, 0, 0, 0, 0, zone)
-	for at := start; at.Before(time.Date(2026, 4, 2, 0, 0, 0, 0, zone)); at = at.Add(time.Hour) {
-		fmt.Fprintf(&b, "%s,%d\n", at.UTC().Format(time.RFC3339), at.Day())
+	start := time.Date(2026, 3, 24, 15, 0, 0, 0, zone) // a Tuesday
+	for at := start; at.Before(time.Date(2026, 4, 21, 7, 0, 0, 0, zone)); at = at.Add(time.Hour) {
+		fmt.Fprintf(&b, "%s,%d\n", at.UTC().Format(time.RFC3339), at.YearDay()-82) // 1 on that day
 	}
-	series, _, err := read(t, ReadOptions{Zone: zone, Step: oneDay}, b.String())
+	for _, c := range []struct {
+		step  time.Duration
+		start string
+		want  []float64
+	}{
+		{oneDay, "2026-03-25 00:00", []float64{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28}},
+		{7 * oneDay, "2026-03-23 00:00", []float64{(1*9 + 24*(2+3+4+5) + 23*6) / (9 + 96 + 23.0), 10, 17, 24}},
+	} {
+		series, warnings, err := read(t, ReadOptions{Zone: zone, Step: c.step}, b.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := series[0]
+		if got := s.Start.In(zone).Format("2006-01-02 15:04"); got != c.start || !slices.EqualFunc(s.Values, c.want, func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }) {
+			t.Errorf("by %s from %s: %v, want %v from %s; %v", c.step, got, s.Values, c.want, c.start, warnings)
+		}
+	}
+}
+
+// Clocks of Lord Howe go back by half an hour, so hours show 01:00, 01:30, 02:30.
+func TestHalfAnHourThatClocksShowTwice(t *testing.T) {
+	zone, err := time.LoadLocation("Australia/Lord_Howe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []float64{25, 26, 27, 28, 29, 30, 31, 1}; !slices.Equal(series[0].Values, want) {
-		t.Errorf("days %v, want %v", series[0].Values, want)
+	want := []float64{0, 1, 2, 3, 4, 5}
+	rows := []string{"2026-04-04 23:00", "2026-04-05 00:00", "2026-04-05 01:00", "2026-04-05 01:30", "2026-04-05 02:30", "2026-04-05 03:30"}
+	for _, falling := range []bool{false, true} {
+		var b strings.Builder
+		b.WriteString("t,a\n")
+		for i := range rows {
+			if falling {
+				i = len(rows) - 1 - i
+			}
+			fmt.Fprintf(&b, "%s,%d\n", rows[i], i)
+		}
+		c := inputCase{name: fmt.Sprintf("falling %v", falling), text: b.String(), o: ReadOptions{Zone: zone}, series: map[string][]float64{"a": want}, start: "2026-04-04T12:00:00Z", step: time.Hour, kinds: []string{"zone"}}
+		if falling {
+			c.kinds = []string{"order", "zone"}
+		}
+		c.check(t)
 	}
 }
 

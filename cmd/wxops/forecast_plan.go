@@ -196,13 +196,26 @@ func printPlans(s *cli.IO, out *cli.Output, plans []forecast.ServicePlan, o fore
 		for _, st := range data.Steps {
 			t.Row(st.Service, st.At.Format(chartTime), st.From, st.To, fmt.Sprintf("%.0f %%", 100*st.Utilization), st.Reason)
 		}
-		for _, p := range plans {
-			t.Note("%s begins with %d instances of %s per second each at %s; last week's peak was %s per second.", p.Service, p.Instances, short(p.PerInstance), p.Start.Format(chartTime), short(p.LastWeekPeak))
-		}
+		noteStarts(t, plans)
 		t.Note("%s", costNote(plans))
 		t.Note("PEAK USE: expected demand / planned capacity at the highest until the next step. Times are UTC.")
 		return t
 	})
+}
+
+// noteStarts says what plans begin with: of each service where they are few.
+func noteStarts(t *cli.Table, plans []forecast.ServicePlan) {
+	const few = 5
+	instances := 0
+	for _, p := range plans {
+		instances += p.Instances
+		if len(plans) <= few {
+			t.Note("%s begins with %d instances of %s per second each at %s; last week's peak was %s per second.", p.Service, p.Instances, short(p.PerInstance), p.Start.Format(chartTime), short(p.LastWeekPeak))
+		}
+	}
+	if len(plans) > few {
+		t.Note("%d services begin with %d instances in all; -o json has each.", len(plans), instances)
+	}
 }
 
 // costNote sums up what plans cost beside the practice that they replace.
