@@ -144,6 +144,9 @@ func follow(at []int64, zone *time.Location, isOfStamps bool) (w wall, guessed b
 		return fit{zone, number[t], t == 0}
 	}
 	better := func(a, b fit) bool { return a.most > b.most || a.most == b.most && a.midnight && !b.midnight }
+	if zone == time.UTC && haveOneTime(at) {
+		return wall{}, false
+	}
 	best, other := of(time.UTC), of(zone)
 	if isOfStamps {
 		best, other = other, best
@@ -166,6 +169,16 @@ func follow(at []int64, zone *time.Location, isOfStamps bool) (w wall, guessed b
 		return wall{}, false
 	}
 	return wall{zone: best.zone}, guessed
+}
+
+// haveOneTime reports whether all stamps are whole days apart.
+func haveOneTime(at []int64) bool {
+	for _, ns := range at {
+		if (ns-at[0])%int64(oneDay) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // summerAndWinter reports whether two times of day half an hour or an hour apart

@@ -70,7 +70,7 @@ type modelFlags struct {
 
 func (f *modelFlags) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.horizon, "horizon", "", "`STEPS`, or a time as 7d or 48h (default one week)")
+	flags.StringVar(&f.horizon, "horizon", "", "`STEPS`, or a time as 7d or 48h (default one week; 13 steps where they are longer than a day)")
 	flags.StringVar(&f.season, "season", "auto", "seasonal periods in `STEPS`, as 24,168; auto; or none")
 	flags.StringVar(&f.levels, "levels", "80,95", "intervals in `PERCENT`")
 	flags.Float64Var(&f.floor, "floor", math.Inf(-1), "least value (default 0 for a history that is nowhere negative)")

@@ -33,7 +33,7 @@ type seriesInput struct {
 func (f *seriesInput) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.counter, "counter", false, "values count up: take their rate per second")
-	flags.StringVar(&f.zone, "zone", "UTC", "time `ZONE` of stamps that name none, and of days")
+	flags.StringVar(&f.zone, "zone", "UTC", "time `ZONE` of stamps that name none, and in which days begin")
 	cli.Duration(flags, &f.step, "step", "", 0, "length of a step (default the commonest, 1h for --prometheus)")
 	flags.StringVar(&f.prometheus, "prometheus", "", "read from the server at this `URL`")
 	flags.StringVar(&f.query, "query", "", "`PROMQL` expression for --prometheus")
