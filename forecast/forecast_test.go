@@ -220,6 +220,8 @@ func FuzzInput(f *testing.F) {
 	f.Add([]byte("sep=;\nTime;a;a\n05/01/2026, 1:00 PM;1,234.5 K;3 MiB\n13/01/2026, 2:00 PM;12%;1 h\n"), false)
 	f.Add([]byte("t,a\n25.10.2026 02:00;1 ms\n25.10.2026 02:00;2 \xc2\xb5s\n2026-01-05 00:00:00+00;x\n"), true)
 	f.Add([]byte(`[{"metric":{"a":"b"},"values":[null,"1"],"timestamps":[1,2]},{"sysstat":{"hosts":[{"statistics":[{"timestamp":{"date":"2026-01-01","time":"00:00:00","utc":0},"q":{"n":1}}]}]}}]`), false)
+	f.Add([]byte("t,a,b\n2026-03-28T00:00:00+01:00,$1,1\n2026-03-29T00:00:00+01:00,($2k),2\n2026-03-30T00:00:00+02:00,-$3/h,3\n"), true)
+	f.Add([]byte("t,a\n2024-01-31,1 \xe2\x82\xac\n2024-02-29,USD 2m\n2024-03-31,3GHz\n"), false)
 	f.Fuzz(func(t *testing.T, b []byte, counter bool) {
 		o := ReadOptions{Counter: counter}
 		if counter { // a zone whose clocks change
@@ -236,6 +238,11 @@ func FuzzInput(f *testing.F) {
 		for _, s := range series {
 			if len(s.Values) > 2000 {
 				continue // a sparse index may span millions of steps
+			}
+			for i := range s.Values {
+				if s.Step > 0 && (!s.At(i+1).After(s.At(i)) || s.stepAt(s.At(i)) != i) {
+					t.Fatalf("step %d begins at %s, the next one at %s; that is said to be in step %d", i, s.At(i), s.At(i+1), s.stepAt(s.At(i)))
+				}
 			}
 			if got, err := New(s, Options{Horizon: 3}); err == nil {
 				safe(t, got)
