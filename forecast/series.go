@@ -41,10 +41,6 @@ func (s Series) At(i int) time.Time { return s.wall().at(s.Start, s.Step, i) }
 // wall is the clock that the steps go by.
 func (s Series) wall() wall { return wall{s.Zone, s.Step > 0 && monthsOf(s.Step) > 0} }
 
-// Even reports whether all steps are equally long, as days of a zone with summer
-// time and months are not.
-func (s Series) Even() bool { return s.wall() == (wall{}) }
-
 // stepAt returns the step that t lies in, as far back and ahead as t is.
 func (s Series) stepAt(t time.Time) int {
 	i := int(t.Sub(s.Start) / s.Step) // a guess; days and months differ by less than one of them

@@ -356,11 +356,7 @@ func forecastDocument(f *forecast.Forecast) forecastSeries {
 	if f.Series.Step > 0 {
 		t := f.At(1)
 		d.Start = &t
-		if !f.Series.Even() {
-			for h := range f.Mean {
-				d.Times = append(d.Times, f.At(h+1))
-			}
-		}
+		d.Times = unevenTimes(f)
 	} else {
 		i := f.Series.First + len(f.Series.Values)
 		d.Index = &i
@@ -379,6 +375,20 @@ func forecastDocument(f *forecast.Forecast) forecastSeries {
 		}
 	}
 	return d
+}
+
+// unevenTimes are the times of the steps; nil where they are equally long.
+func unevenTimes(f *forecast.Forecast) []time.Time {
+	var times []time.Time
+	uneven := false
+	for h := range f.Mean {
+		times = append(times, f.At(h+1))
+		uneven = uneven || !times[h].Equal(times[0].Add(time.Duration(h)*f.Series.Step))
+	}
+	if !uneven {
+		return nil
+	}
+	return times
 }
 
 // stepName is the t column: RFC3339, or the index.
