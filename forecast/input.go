@@ -174,6 +174,9 @@ func (in *Input) refuse(bad *rows, what string, text []byte) {
 	if in.line != nil {
 		bad.first += fmt.Sprintf(" in line %d of %s", *in.line, in.file)
 	}
+	if what == "time" {
+		bad.first += in.stamps.why(text)
+	}
 }
 
 // Series puts what was read on even grids, in the order of first appearance, and

@@ -270,7 +270,7 @@ func (h *history) step() int64 {
 		gap := h.at[i] - h.at[i-1]
 		if h.clock { // scrapes are a few milliseconds late
 			if r := (gap + 5e8) / 1e9 * 1e9; r > 0 {
-				gap = r
+				gap = wholeDays(r)
 			}
 		}
 		if gap != last && run > 0 {
@@ -291,6 +291,16 @@ func (h *history) step() int64 {
 		return int64(months) * int64(meanMonth)
 	}
 	return best
+}
+
+// wholeDays is a gap without the hour, or half of one, by which a change of clocks
+// makes days longer or shorter.
+func wholeDays(gap int64) int64 {
+	days := (gap + int64(oneDay/2)) / int64(oneDay) * int64(oneDay)
+	if off := time.Duration(gap - days).Abs(); days > 0 && (off == time.Hour || off == time.Hour/2) {
+		return days
+	}
+	return gap
 }
 
 // monthsBetween is how many months a gap has, 0 for none: a month has 28 to 31

@@ -2,7 +2,9 @@ package forecast
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +53,7 @@ var layouts = func() []layout {
 	for _, month := range []string{"2006-1", "2006/1", "Jan 2006", "January 2006", "2006年1月"} {
 		out = append(out, layout{month, false})
 	}
-	return append(out, layout{"20060102T150405", false}, layout{"2006年1月2日15:04", false}, layout{"2006年1月2日15时04分", false}, layout{"Mon Jan _2 15:04:05 2006", false})
+	return append(out, layout{"20060102T150405", false}, layout{"2006年1月2日15:04", false}, layout{"2006年1月2日15时04分", false}, layout{"Mon Jan _2 15:04:05 2006", false}, layout{"Mon Jan _2 03:04:05 PM 2006", false}, layout{"Mon _2 Jan 2006 15:04:05", false}, layout{"Mon _2 Jan 2006 03:04:05 PM", false})
 }()
 
 // read takes RFC 3339 and its relatives, dates as 31/12/2026, 31.12.2026 or
@@ -194,7 +196,47 @@ func (r *stampReader) slow(s string) (stamp, bool) {
 			return r.parsed(t)
 		}
 	}
+	if short, rest := abbreviation(s); short != "" {
+		for _, l := range layouts {
+			if t, err := time.Parse(l.text, rest); err == nil && !l.zoned {
+				return r.inShort(t, short)
+			}
+		}
+	}
 	return stamp{}, false
+}
+
+// abbreviation takes a word as CET or EST out of a stamp; empty without one.
+func abbreviation(s string) (short, rest string) {
+	words := strings.Fields(s)
+	for i, w := range words {
+		if i > 0 && len(w) >= 3 && len(w) <= 5 && strings.Trim(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+			return w, strings.Join(slices.Delete(words, i, i+1), " ")
+		}
+	}
+	return "", s
+}
+
+// inShort finds the instant at which clocks of the zone show wall and call their
+// time by the abbreviation: several zones have the same, so others are not taken.
+func (r *stampReader) inShort(wall time.Time, short string) (stamp, bool) {
+	s := r.inZone(wall)
+	for _, at := range []int64{s.at, s.again} {
+		if name, _ := time.Unix(0, at).In(r.zone).Zone(); at != 0 && name == short && inRange(wall) {
+			return stamp{at: at, clock: true}, true
+		}
+	}
+	r.local--
+	return stamp{}, false
+}
+
+// why says what to do about a stamp that cannot be read; empty where that is not
+// known.
+func (r *stampReader) why(b []byte) string {
+	if short, _ := abbreviation(plainStamp(string(b))); short != "" {
+		return fmt.Sprintf(": %s is not how clocks of %s are called then; name the zone by --zone, as Europe/Berlin", short, r.zone)
+	}
+	return ""
 }
 
 // plainStamp spells what programs write in several ways as the layouts do:

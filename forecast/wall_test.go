@@ -302,3 +302,28 @@ func TestMonthsFollowTheCalendar(t *testing.T) {
 		}
 	}
 }
+
+// The date of a shell and the times of R have abbreviations: they are those of
+// --zone, and tell the two hours apart that clocks show twice.
+func TestAbbreviationsOfTheZone(t *testing.T) {
+	for _, c := range []inputCase{
+		{name: "date", text: "t,a\nSat Oct 24 23:00:00 CEST 2026,0\nSun Oct 25 00:00:00 CEST 2026,1\nSun Oct 25 01:00:00 CEST 2026,2\nSun Oct 25 02:00:00 CEST 2026,3\nSun Oct 25 02:00:00 CET 2026,4\n"},
+		{name: "date of Debian", text: "t,a\nSat Oct 24 11:00:00 PM CEST 2026,0\nSun Oct 25 12:00:00 AM CEST 2026,1\nSun Oct 25 01:00:00 AM CEST 2026,2\nSun Oct 25 02:00:00 AM CEST 2026,3\nSun Oct 25 02:00:00 AM CET 2026,4\n"},
+		{name: "newest first", kinds: []string{"order"}, text: "t,a\n2026-10-25 02:00:00 CET,4\n2026-10-25 02:00:00 CEST,3\n2026-10-25 01:00:00 CEST,2\n2026-10-25 00:00:00 CEST,1\n2026-10-24 23:00:00 CEST,0\n"},
+	} {
+		c.o, c.series = ReadOptions{Zone: berlin(t)}, map[string][]float64{"a": {0, 1, 2, 3, 4}}
+		c.start, c.step = "2026-10-24T21:00:00Z", time.Hour
+		c.check(t)
+	}
+	days := inputCase{
+		name: "days of R", text: "t,a\n2026-03-28 CET,0\n2026-03-29 CET,1\n2026-03-30 CEST,2\n", o: ReadOptions{Zone: berlin(t)},
+		series: map[string][]float64{"a": {0, 1, 2}}, start: "2026-03-27T23:00:00Z", step: oneDay,
+	}
+	days.check(t)
+	for _, stamp := range []string{"2026-10-25 02:00:00 CST", "2026-07-01 CET", "Sun Oct 25 02:00:00 IST 2026"} {
+		_, warnings, err := read(t, ReadOptions{Zone: berlin(t)}, strings.ReplaceAll("series,t,value\na,X,1\na,X,2\na,X,3\n", "X", stamp))
+		if err == nil || !strings.Contains(fmt.Sprint(warnings), "is not how clocks of Europe/Berlin are called then; name the zone by --zone") {
+			t.Errorf("%s: %v %v", stamp, warnings, err)
+		}
+	}
+}
