@@ -2,7 +2,7 @@ package forecast
 
 import (
 	"math"
-	"slices"
+	"sync"
 	"time"
 )
 
@@ -110,20 +110,63 @@ var changing = []string{
 	"Asia/Damascus", "Asia/Tehran", "Asia/Gaza", "Australia/Sydney", "Australia/Adelaide", "Australia/Lord_Howe", "Pacific/Auckland", "Pacific/Chatham", "Pacific/Norfolk", "Pacific/Easter",
 }
 
+// changingZones are those of them that the machine has.
+var changingZones = sync.OnceValue(func() []*time.Location {
+	var out []*time.Location
+	for _, name := range changing {
+		if zone, err := time.LoadLocation(name); err == nil {
+			out = append(out, zone)
+		}
+	}
+	return out
+})
+
 // clockGrain is how far stamps may come early and late and still have the same
 // time of day: half of it. All clocks change by multiples of it.
 const clockGrain = 15 * time.Minute
 
-// timesOfDay counts stamps by the time of day that clocks of a zone show, in
-// grains.
-func timesOfDay(at []int64, zone *time.Location) map[int64]int {
-	number := map[int64]int{}
-	for _, ns := range at {
-		_, offset := time.Unix(0, ns).In(zone).Zone()
-		shown := ns + int64(offset)*1e9 + int64(clockGrain/2)
-		number[mod(shown, int64(oneDay))/int64(clockGrain)]++
+// dayTimes are numbers of stamps by their time of day in grains.
+type dayTimes [oneDay / clockGrain]int
+
+// most returns the time that most stamps have, the earliest of several.
+func (n *dayTimes) most() int {
+	best := 0
+	for t := range n {
+		if n[t] > n[best] {
+			best = t
+		}
 	}
-	return number
+	return best
+}
+
+// unchanged is a span without a change of clocks when there is none between its
+// ends: no zone puts them forward and back within two weeks.
+const unchanged = 14 * oneDay
+
+// timesOfDay counts stamps, which must be in order, by the time of day that clocks
+// of a zone show.
+func timesOfDay(at []int64, zone *time.Location) *dayTimes {
+	offset := func(ns int64) int64 {
+		_, seconds := time.Unix(0, ns).In(zone).Zone()
+		return int64(seconds) * 1e9
+	}
+	var number dayTimes
+	for i := 0; i < len(at); {
+		end := i + 1
+		for end < len(at) && at[end]-at[i] <= int64(unchanged) {
+			end++
+		}
+		first := offset(at[i])
+		one := first == offset(at[end-1])
+		for ; i < end; i++ {
+			shift := first
+			if !one {
+				shift = offset(at[i])
+			}
+			number[mod(at[i]+shift+int64(clockGrain/2), int64(oneDay))/int64(clockGrain)]++
+		}
+	}
+	return &number
 }
 
 // follow returns the wall by which steps of whole days go, and whether it had to
@@ -140,7 +183,7 @@ func follow(at []int64, zone *time.Location, isOfStamps bool) (w wall, guessed b
 	}
 	of := func(zone *time.Location) fit {
 		number := timesOfDay(at, zone)
-		t := most(number)
+		t := number.most()
 		return fit{zone, number[t], t == 0}
 	}
 	better := func(a, b fit) bool { return a.most > b.most || a.most == b.most && a.midnight && !b.midnight }
@@ -155,11 +198,7 @@ func follow(at []int64, zone *time.Location, isOfStamps bool) (w wall, guessed b
 		best = other
 	}
 	if best.most < len(at) && summerAndWinter(timesOfDay(at, time.UTC), len(at)) {
-		for _, name := range changing {
-			zone, err := time.LoadLocation(name)
-			if err != nil { // a machine without this zone
-				continue
-			}
+		for _, zone := range changingZones() {
 			if f := of(zone); 20*f.most >= 19*len(at) && f.most > best.most || guessed && better(f, best) {
 				best, guessed = f, true
 			}
@@ -182,17 +221,13 @@ func haveOneTime(at []int64) bool {
 }
 
 // summerAndWinter reports whether two times of day half an hour or an hour apart
-// have nearly all of n stamps.
-func summerAndWinter(number map[int64]int, n int) bool {
-	var times []int64
-	for t := range number {
-		times = append(times, t)
-	}
-	slices.SortFunc(times, func(a, b int64) int { return number[b] - number[a] })
-	if len(times) < 2 || 20*(number[times[0]]+number[times[1]]) < 19*n {
-		return false
-	}
-	apart := time.Duration(mod(times[0]-times[1], int64(oneDay/clockGrain))) * clockGrain
+// have nearly all of n stamps, and both have some.
+func summerAndWinter(number *dayTimes, n int) bool {
+	first := number.most()
+	rest := *number
+	rest[first] = 0
+	second := rest.most()
+	apart := time.Duration(mod(int64(first-second), int64(len(number)))) * clockGrain
 	apart = min(apart, oneDay-apart)
-	return apart == time.Hour || apart == time.Hour/2
+	return number[second] > 0 && 20*(number[first]+number[second]) >= 19*n && (apart == time.Hour || apart == time.Hour/2)
 }
