@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -60,10 +61,10 @@ func live(t *testing.T, body string) (tree *Tree, text string) {
 	return tree, text
 }
 
-// spawn runs a helper in a session of its own until the test ends.
-func spawn(t *testing.T, mode string, args ...string) *exec.Cmd {
+// launch starts c in a session of its own, until the test ends, and returns what
+// it prints.
+func launch(t *testing.T, c *exec.Cmd) io.Reader {
 	t.Helper()
-	c := helperCommand(mode, args...)
 	c.SysProcAttr.Setsid = true
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
@@ -74,9 +75,22 @@ func spawn(t *testing.T, mode string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("helper %s: %q, %v", mode, line, err)
+	return out
+}
+
+// ready waits for the word of a helper that it does what it is for.
+func ready(t *testing.T, helper io.Reader) {
+	t.Helper()
+	if line, err := bufio.NewReader(helper).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("the helper said %q, %v", line, err)
 	}
+}
+
+// spawn runs a helper in a session of its own until the test ends.
+func spawn(t *testing.T, mode string, args ...string) *exec.Cmd {
+	t.Helper()
+	c := helperCommand(mode, args...)
+	ready(t, launch(t, c))
 	return c
 }
 
@@ -472,16 +486,7 @@ func spawnIn(t *testing.T, tree *Tree, slice, mode string, args ...string) runni
 	}
 	defer gate.Close()
 	c := helperCommand("gate", append([]string{gate.Addr().String(), mode}, args...)...)
-	c.SysProcAttr.Setsid = true
-	c.Stderr = os.Stderr
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	out := launch(t, c)
 	conn, err := gate.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -493,9 +498,7 @@ func spawnIn(t *testing.T, tree *Tree, slice, mode string, args ...string) runni
 	if mode == "burst" {
 		return running{tree, c.Process.Pid}
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("helper %s in slice %s: %q, %v", mode, slice, line, err)
-	}
+	ready(t, out)
 	return running{tree, c.Process.Pid}
 }
 

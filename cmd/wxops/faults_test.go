@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/internal/realpart"
 	"github.com/wxops/wxops/stress/load"
 )
@@ -36,16 +34,7 @@ func rawServer(t *testing.T, manner string) string {
 // loaded runs a command and reads the load document that it must print.
 func loaded(t *testing.T, cmd *exec.Cmd) (d load.Document, code int, stderr string) {
 	t.Helper()
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	if _, err := doc.Read(&out, kindLoad, &d); err != nil {
-		t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
-	}
+	code, stderr = printed(t, cmd, kindLoad, &d)
 	sum := int64(0)
 	for _, n := range d.Status {
 		sum += n
@@ -59,7 +48,7 @@ func loaded(t *testing.T, cmd *exec.Cmd) (d load.Document, code int, stderr stri
 	if d.Verdict == load.VerdictClientLimited && d.Reason == "" {
 		t.Error("client-limited without a reason")
 	}
-	return d, cmd.ProcessState.ExitCode(), log.String()
+	return d, code, stderr
 }
 
 // Every kind of error is counted under its name, every due request once, and

@@ -3,14 +3,11 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"os/exec"
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/stress"
 	"github.com/wxops/wxops/stress/demo"
 )
@@ -29,22 +26,13 @@ func TestGateRefusesASlowerProcess(t *testing.T) {
 	base, slower := start(12*time.Millisecond, 1), start(16*time.Millisecond, 3)
 	gate := func(next *demo.Process, duration string) (d stress.GateDocument, code int) {
 		t.Helper()
-		var out, log bytes.Buffer
 		cmd := exec.Command("wxops", "stress", "gate", "--base-url", "http://"+base.Addr()+"/", "--new-url", "http://"+next.Addr()+"/",
 			"--base-pid", strconv.Itoa(base.PID()), "--new-pid", strconv.Itoa(next.PID()), "-r", "250", "-d", duration, "-c", "32", "-o", "json")
-		cmd.Stdout, cmd.Stderr = &out, &log
-		err := cmd.Run()
-		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		if _, err := doc.Read(&out, kindVerdict, &d); err != nil {
-			t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
-		}
+		code, _ = printed(t, cmd, kindVerdict, &d)
 		for _, m := range d.Metrics {
 			t.Logf("%s: %s, %+.1f %%", m.Name, m.Verdict, 100*m.Effect)
 		}
-		return d, cmd.ProcessState.ExitCode()
+		return d, code
 	}
 	d, code := gate(slower, "6s")
 	if d.Verdict == stress.GateUndecided { // a busy machine: a longer test must tell

@@ -7,8 +7,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -22,29 +20,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wxops/wxops/capacity"
-	"github.com/wxops/wxops/internal/doc"
 	"github.com/wxops/wxops/stress/demo"
 )
 
 // run carries out the command and returns its curve and exit code.
 func (s *site) run(t *testing.T, cmd *exec.Cmd) (c capacity.Curve, code int) {
 	t.Helper()
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
+	code, stderr := printed(t, cmd, kindCurve, &c)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("what it said:\n%s", log.Bytes())
+			t.Logf("what it said:\n%s", stderr)
 		}
 	})
-	if _, err := doc.Read(&out, kindCurve, &c); err != nil {
-		t.Fatalf("exit %d: %v\n%s", cmd.ProcessState.ExitCode(), err, log.Bytes())
-	}
-	return c, cmd.ProcessState.ExitCode()
+	return c, code
 }
 
 // A shortfall is what is wrong with one attempt.

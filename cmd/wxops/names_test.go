@@ -36,6 +36,24 @@ func said(t *testing.T, state string, args ...string) (code int, out string) {
 	return cmd.ProcessState.ExitCode(), string(b)
 }
 
+// printed runs cmd and reads the document of kind k that it must print. It
+// returns the exit code and what was said on standard error.
+func printed(t *testing.T, cmd *exec.Cmd, k doc.Kind, data any) (code int, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	code = cmd.ProcessState.ExitCode()
+	if _, err := doc.Read(&out, k, data); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, log.Bytes())
+	}
+	return code, log.String()
+}
+
 // expectSaid fails the test unless wxops ends with code and says every text.
 func expectSaid(t *testing.T, state string, code int, texts []string, args ...string) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -74,7 +75,7 @@ func TestSliceCommandsOnThisMachine(t *testing.T) {
 	}
 	var exit *exec.ExitError
 	out, err := self("slice", "run", "-f", file, "web", "--", "sh", "-c", "grep -c wxopstest-cmd.*/web$ /proc/self/cgroup; exit 7").Output()
-	if ok := asExit(err, &exit); !ok || exit.ExitCode() != 7 || strings.TrimSpace(string(out)) == "0" {
+	if !errors.As(err, &exit) || exit.ExitCode() != 7 || strings.TrimSpace(string(out)) == "0" {
 		t.Errorf("run: %v, %q; want exit code 7 from inside the slice", err, out)
 	}
 	log := filepath.Join(t.TempDir(), "jobs.jsonl")
@@ -82,7 +83,7 @@ func TestSliceCommandsOnThisMachine(t *testing.T) {
 	var errs bytes.Buffer
 	job.Stderr = &errs
 	out, err = job.Output()
-	if ok := asExit(err, &exit); !ok || exit.ExitCode() != 5 || strings.TrimSpace(string(out)) != "1000" || !strings.Contains(errs.String(), "exit 5") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 5 || strings.TrimSpace(string(out)) != "1000" || !strings.Contains(errs.String(), "exit 5") {
 		t.Errorf("job: %v, %q, %q", err, out, errs.String())
 	}
 	if b, err := os.ReadFile(log); err != nil || !strings.Contains(string(b), `"exit":5`) {
@@ -110,7 +111,7 @@ func TestSliceCommandsOnThisMachine(t *testing.T) {
 		t.Errorf("a job before the peak says %q, %v; want %q", line, err, wanted)
 	}
 	_ = queued.Process.Signal(os.Interrupt)
-	if err := queued.Wait(); !asExit(err, &exit) || exit.ExitCode() != cli.ExitInterrupted {
+	if err := queued.Wait(); !errors.As(err, &exit) || exit.ExitCode() != cli.ExitInterrupted {
 		t.Errorf("a queued job that is interrupted: %v", err)
 	}
 	sleeper := self("slice", "run", "-f", file, "web", "--", "sh", "-c", "echo inside; exec sleep 1000")
@@ -129,10 +130,4 @@ func TestSliceCommandsOnThisMachine(t *testing.T) {
 	want(0, "removed", "rm", "web", "--evacuate")
 	want(1, "mkdir", "plan")
 	want(1, "the folder is not there", "drift")
-}
-
-func asExit(err error, to **exec.ExitError) bool {
-	e, ok := err.(*exec.ExitError) //nolint:errorlint // exec returns it bare
-	*to = e
-	return ok
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,16 +27,7 @@ func TestSliceRefusalsOnThisMachine(t *testing.T) {
 	}
 	good := file("good.yaml", "online: [{name: web, shape: 100m64M, ceiling: 1.0}]\n")
 	run := func(args ...string) (int, string) {
-		out, err := exec.Command("wxops", append([]string{"slice"}, args...)...).CombinedOutput()
-		var exit *exec.ExitError
-		switch {
-		case err == nil:
-			return 0, string(out)
-		case errors.As(err, &exit):
-			return exit.ExitCode(), string(out)
-		}
-		t.Fatal(err)
-		return 0, ""
+		return said(t, dir, append([]string{"slice"}, args...)...)
 	}
 	want := func(code int, text string, args ...string) {
 		t.Helper()
