@@ -232,11 +232,19 @@ back. The last healthy instance with a weight is only drained with --force.`,
   wxops names drain checkout/a --force --names file:names.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			drain := func(ctx context.Context, dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
+				return naming.Drain(ctx, dir, reg, service, instance, force)
+			}
 			return change(cmd.Context(), s, output, names, args[0], func(dir string, reg naming.Registry, service, instance string) (naming.Change, error) {
+				do, verb, hint := drain, "drain ", "wxops names drain %s --force --names '%s' does it all the same"
 				if undo {
-					return naming.Undrain(cmd.Context(), dir, reg, service, instance)
+					do, verb, hint = naming.Undrain, "undo the drain of ", "wxops names weight %s WEIGHT --names '%s'"
 				}
-				return naming.Drain(cmd.Context(), dir, reg, service, instance, force)
+				c, err := do(cmd.Context(), dir, reg, service, instance)
+				if errors.Is(err, naming.ErrUnsuitable) {
+					err = cli.Usagef("%s%s", verb, args[0]).WithCause(err).WithHint(hint, args[0], names)
+				}
+				return c, err
 			})
 		},
 	}

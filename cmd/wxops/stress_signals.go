@@ -99,5 +99,8 @@ func metricsError(url string, err error) error {
 	if errors.As(err, &m) {
 		return cli.Usagef("--metrics %s", url).WithCause(err).WithHint("name it with --latency-metric, --queue-wait-metric or --backlog-metric")
 	}
+	if errors.Is(err, signal.ErrURL) {
+		return cli.Usagef("--metrics %q %s", url, signal.ErrURL).WithHint("--metrics http://HOST:PORT/metrics")
+	}
 	return cli.Failf("read --metrics %s", url).WithCause(err).WithHint("curl %s should print Prometheus text", url)
 }

@@ -287,6 +287,55 @@ func TestWriteFileIsAtomic(t *testing.T) {
 	}
 }
 
+func TestWriteFileReplacesNoDeviceAndNoLink(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for to, path := range map[string]string{file: link, os.DevNull: filepath.Join(dir, "null")} {
+		if err := os.Symlink(to, path); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteFile(path, []byte("text")); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.Readlink(path); got != to {
+			t.Errorf("the link to %s is %q now, %v", to, got, err)
+		}
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "text" {
+		t.Errorf("behind the link is %q, %v", b, err)
+	}
+}
+
+// A test may change live weights for a minute; that its result cannot be kept is
+// said before.
+func TestFileOfTheResultIsTriedBeforeTheWork(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "new.json"):         "",
+		os.DevNull:                             "",
+		dir:                                    "is a folder",
+		filepath.Join(dir, "absent", "x.json"): "cannot write --out",
+	} {
+		cmd := &cobra.Command{}
+		var o Output
+		o.AddFlag(cmd, "json")
+		o.AddFileFlag(cmd)
+		if err := cmd.ParseFlags([]string{"--out", path}); err != nil {
+			t.Fatal(err)
+		}
+		err := o.Check()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 func TestCompactIsOneLine(t *testing.T) {
 	b, err := compact([]byte("{\n \"a\": 1\n}\n"))
 	if err != nil || string(b) != "{\"a\":1}\n" {

@@ -37,9 +37,34 @@ func (o *Output) AddFileFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.file, "out", "", "also write the document to this `FILE`")
 }
 
-// Check refuses a format that the command does not know. Call it before work starts.
+// Check refuses a format that the command does not know, and a file of --out that
+// cannot be written. Call it before work starts: a test whose result is lost has
+// done its harm for nothing.
 func (o *Output) Check() error {
-	return OneOf("-o", o.Format, o.known)
+	if err := OneOf("-o", o.Format, o.known); err != nil || o.file == "" {
+		return err
+	}
+	switch in, err := os.Stat(o.file); {
+	case err != nil || in.Mode().IsRegular():
+		f, err := beside(o.file)
+		if err != nil {
+			return o.unwritable(err)
+		}
+		_ = f.Close() // it is empty
+		return os.Remove(f.Name())
+	case in.IsDir():
+		return o.unwritable(fmt.Errorf("%q is a folder", o.file))
+	}
+	return nil
+}
+
+// beside makes a temporary file in the folder of path.
+func beside(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+}
+
+func (o *Output) unwritable(err error) error {
+	return Failf("cannot write --out %q", o.file).WithCause(err).WithHint("name a file in a folder that you may write to")
 }
 
 // Save writes document to the file of --out, if one was given.
@@ -48,7 +73,7 @@ func (o *Output) Save(document []byte) error {
 		return nil
 	}
 	if err := WriteFile(o.file, document); err != nil {
-		return Failf("cannot write --out %q", o.file).WithCause(err).WithHint("name a file in a folder that you may write to")
+		return o.unwritable(err)
 	}
 	return nil
 }
@@ -114,9 +139,16 @@ func block(n *yaml.Node) {
 }
 
 // WriteFile writes b to path at once: a temporary file beside it, renamed over
-// it, so that a reader never sees half a document.
+// it, so that a reader never sees half a document. Through a link the file that it
+// names is written; a pipe or a device, as /dev/null, is written to and stays.
 func WriteFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if in, err := os.Stat(path); err == nil && !in.Mode().IsRegular() {
+		return os.WriteFile(path, b, 0o644)
+	}
+	if file, err := filepath.EvalSymlinks(path); err == nil {
+		path = file
+	}
+	f, err := beside(path)
 	if err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
 	}

@@ -87,15 +87,15 @@ type Metrics struct {
 
 var _ stress.Source = (*Metrics)(nil)
 
+// ErrURL is wrapped by the error of an address that no endpoint can have.
+var ErrURL = errors.New("is not an http or https URL, as in http://127.0.0.1:9100/metrics")
+
 // OpenMetrics finds the metrics at the endpoint. An error about a metric is a
 // *MetricError.
 func OpenMetrics(ctx context.Context, o MetricsOptions) (*Metrics, error) {
 	u, err := url.Parse(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("metrics: %q is not an http or https URL, as in http://127.0.0.1:9100/metrics", o.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("metrics: %q %w", o.URL, ErrURL)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
