@@ -164,8 +164,15 @@ func (c *Controller) set(rate float64, at time.Duration) {
 // decide chooses what to do until the next window.
 func (c *Controller) decide(s Sample) Decision {
 	elapsed := s.End - c.start
-	if c.phase == PhaseBaseline && !c.rested(s, elapsed) {
-		return c.decision("measuring ordinary traffic")
+	if c.phase == PhaseBaseline {
+		if !c.rested(s, elapsed) {
+			return c.decision("measuring ordinary traffic")
+		}
+		if c.strained() {
+			return c.finish(capacity.VerdictGuard, fmt.Sprintf("ordinary traffic misses the objective already: %.0f of %.0f requests; nothing was changed", c.missed, c.requests))
+		}
+		c.phase = PhaseRamp
+		c.requests, c.missed = 0, 0 // no harm of ours
 	}
 	// What is vague is approached from below.
 	ceiling := c.share() * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
@@ -201,12 +208,15 @@ func (c *Controller) rested(s Sample, elapsed time.Duration) bool {
 			good++
 		}
 	}
-	if elapsed < baselineTime || elapsed < 2*baselineTime && good < 3 && c.cfg.Window <= 2*time.Second {
-		return false
-	}
-	c.phase = PhaseRamp
-	c.requests, c.missed = 0, 0 // nothing was changed so far: no harm of ours
-	return true
+	return elapsed >= baselineTime && (elapsed >= 2*baselineTime || good >= 3 || c.cfg.Window > 2*time.Second)
+}
+
+// strained reports whether ordinary traffic misses the objective: then there is
+// no capacity to find, and more requests would do more harm. Requests are slow
+// in clusters, so that twice three standard deviations of a count are chance.
+func (c *Controller) strained() bool {
+	allowed := c.miss * c.requests
+	return c.missed > allowed+6*math.Sqrt(allowed)
 }
 
 // observe notes how the window went: whether it was served well, whether it was

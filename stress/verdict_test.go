@@ -35,3 +35,28 @@ func TestSpentBudgetEndsTheTestWithWhatIsKnown(t *testing.T) {
 		}
 	}
 }
+
+// Where ordinary traffic misses the objective there is no capacity to find, and
+// every request more would do harm: the rate is never raised.
+func TestOrdinaryTrafficThatMissesTheObjectiveIsNotRaised(t *testing.T) {
+	objective, err := capacity.ParseObjective("p99<50ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		slow float64 // share of the requests
+		want capacity.Verdict
+	}{{0.002, ""}, {0.012, ""}, {0.06, capacity.VerdictGuard}, {0.9, capacity.VerdictGuard}} {
+		c := NewController(Config{Objective: objective})
+		var d Decision
+		for i := 1; i <= 4; i++ {
+			s := Unmeasured()
+			s.End, s.Window = time.Duration(i)*time.Second, time.Second
+			s.Offered, s.Throughput, s.Mean, s.SlowRatio, s.Backlog = 100, 100, 0.02, x.slow, 0
+			d = c.Step(s)
+		}
+		if d.Verdict != x.want || d.Done() && d.Target != 100 {
+			t.Errorf("%g of the requests miss it: %q at %g/s (%s)", x.slow, d.Verdict, d.Target, d.Reason)
+		}
+	}
+}
