@@ -200,8 +200,8 @@ func (r *Runner) finish(v verdict) capacity.Curve {
 			c.Capacity.CPU = &e.CPUCeiling
 		}
 	} else {
-		if e.Low > 0 && v.verdict != capacity.VerdictGuard {
-			held = e.Low
+		if r.snap.Decision.Done() && e.Low > 0 && v.verdict != capacity.VerdictGuard {
+			held = e.Low // what the controller held; on the way it is the end of an interval
 		}
 		c.Capacity.Low = &held
 	}

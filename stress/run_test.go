@@ -238,6 +238,22 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 	}
 }
 
+// The interval of an estimate that nobody confirmed may begin above all that was
+// ever sent. A test that is broken off says what was held, not that.
+func TestInterruptedTestSaysWhatWasHeld(t *testing.T) {
+	objective, err := capacity.ParseObjective("p99<50ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRunner(Options{Instance: "checkout/a", Config: Config{Objective: objective}, Lever: newStand()})
+	r.snap.Points = []capacity.Point{{Offered: 163, Throughput: 160}}
+	r.snap.Decision.Estimate = Estimate{PerSecond: 598, Low: 257, High: 1396}
+	c := r.finish(verdict{verdict: capacity.VerdictInterrupted})
+	if c.Capacity.Found || *c.Capacity.Low != 160 {
+		t.Errorf("%g/s was held, want 160", *c.Capacity.Low)
+	}
+}
+
 // What cannot be begun safely is refused before the lever is moved.
 func TestRunnerRefusesBeforeAnythingIsChanged(t *testing.T) {
 	objective, err := capacity.ParseObjective("p99<50ms")

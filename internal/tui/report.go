@@ -212,7 +212,7 @@ func capacityText(c capacity.Curve) string {
 		return fmt.Sprintf("%.0f req/s, 95 %% interval %.0f to %.0f", *k.PerSecond, *k.Low, *k.High)
 	case k.Found && k.PerSecond != nil:
 		return fmt.Sprintf("%.0f req/s, interval unknown", *k.PerSecond)
-	case k.Low != nil:
+	case k.Low != nil && *k.Low > 0:
 		return fmt.Sprintf("not found; %.0f req/s was held safely", *k.Low)
 	}
 	return "not found"
@@ -263,8 +263,11 @@ func weightText(t capacity.Test) string {
 		return "no weight was changed"
 	}
 	text := fmt.Sprintf("%s before, %s after: ", weight(*t.WeightBefore), weight(*t.WeightAfter))
-	if *t.WeightAfter == *t.WeightBefore {
+	switch {
+	case *t.WeightAfter == *t.WeightBefore && t.Seconds > 0:
 		return text + "restored"
+	case *t.WeightAfter == *t.WeightBefore:
+		return text + "nothing was changed"
 	}
 	return text + "NOT RESTORED, try wxops stress restore"
 }
