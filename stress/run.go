@@ -111,7 +111,8 @@ func (r *Runner) Command(c Command) {
 
 // Run carries out the test and returns its curve. The error is nil whenever
 // the test was begun: how it ended is the curve's verdict. An error that wraps
-// ErrUnfit says that nothing was changed; any other error says that the
+// ErrUnfit says that nothing was changed, and so does that of a context which
+// was cancelled, or a test aborted, by then; any other error says that the
 // weights could not be put back.
 func (r *Runner) Run(ctx context.Context) (capacity.Curve, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -165,7 +166,7 @@ func (r *Runner) preflight(ctx context.Context, meter *Meter) (Sample, error) {
 		var err error
 		s, err = r.window(ctx, meter, r.o.Config.Window)
 		if ctx.Err() != nil {
-			return s, context.Cause(ctx)
+			return s, ctx.Err()
 		}
 		if err != nil {
 			return s, fmt.Errorf("%w: %w", ErrUnfit, err)
@@ -176,7 +177,7 @@ func (r *Runner) preflight(ctx context.Context, meter *Meter) (Sample, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return s, context.Cause(ctx)
+			return s, ctx.Err()
 		}
 	}
 	r.fillShare(&s)

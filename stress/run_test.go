@@ -238,6 +238,38 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 	}
 }
 
+// Who aborts before anything was changed has broken the test off, no more.
+func TestAbortBeforeTheFirstWindowIsNoFailure(t *testing.T) {
+	objective, err := capacity.ParseObjective("p99<50ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStand()
+	var silent atomic.Pointer[error]
+	r := NewRunner(Options{
+		Instance: "checkout/a", Config: Config{Objective: objective}, Lever: s,
+		Sources: []Source{s.source("metrics", &silent)}, Guards: []Source{s.source("metrics", &silent)},
+	})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.Run(t.Context())
+		ended <- err
+	}()
+	for {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v", err)
+			}
+			return
+		case <-s.moved:
+			t.Fatal("the lever was moved")
+		default:
+			r.Abort() // until the test has begun it does nothing
+		}
+	}
+}
+
 // The interval of an estimate that nobody confirmed may begin above all that was
 // ever sent. A test that is broken off says what was held, not that.
 func TestInterruptedTestSaysWhatWasHeld(t *testing.T) {

@@ -27,8 +27,8 @@ instances with bounded queues, and a name registry in a temporary folder. Then
 it does with it what "wxops stress shift" does with yours, and shows the truth,
 which is known here by construction, beside what the test found.
 
-Everything speaks HTTP on 127.0.0.1. Nothing is left behind but the run log,
-which "wxops stress replay-log" reads. Exit codes are those of "stress shift".`,
+Everything speaks HTTP on 127.0.0.1. Left behind are the run log, which "wxops
+stress replay-log" reads, and its lock. Exit codes are those of "stress shift".`,
 		Example: `  wxops stress demo
   wxops stress demo --seed 7 --plain
   wxops stress demo --metastable

@@ -158,6 +158,8 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 	switch {
 	case errors.Is(err, stress.ErrUnfit):
 		return none, nil, cli.Failf("stress %s", id).WithCause(err).WithHint("nothing was changed; add --dry-run to see what the signals say")
+	case errors.Is(err, context.Canceled) && curve.Verdict == "":
+		return none, nil, cli.Exit(cli.ExitInterrupted) // by a key or a signal, before anything was changed
 	case err != nil && curve.Verdict == "":
 		return none, nil, err
 	case err != nil:
