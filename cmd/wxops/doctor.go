@@ -140,6 +140,9 @@ func checkLoopback(context.Context) (string, error) {
 	return "127.0.0.1 accepts listeners", nil
 }
 
+// stateRoom is about what the journal and the run log of a test take.
+const stateRoom = 256 << 10
+
 func checkState(s *cli.IO) (string, error) {
 	dir, err := stateDir(s)
 	if err != nil {
@@ -153,7 +156,8 @@ func checkState(s *cli.IO) (string, error) {
 		return "", err
 	}
 	defer os.Remove(f.Name())
-	return dir + " is writable", f.Close()
+	_, err = f.Write(make([]byte, stateRoom)) // a full disk takes empty files
+	return dir + " is writable", errors.Join(err, f.Close())
 }
 
 // errLeft says that weights are not, or not yet, as they were.

@@ -65,6 +65,9 @@ func unusable(path string, err error, wanted string) *cli.Error {
 	if errors.As(err, &known) {
 		return known
 	}
+	if errors.Is(err, doc.ErrVersion) {
+		wanted = "another wxops wrote it, and this is " + toolVersion() + "; use that one, or write the document anew"
+	}
 	return cli.Usagef("cannot use %q", path).WithCause(err).WithHint("%s", wanted)
 }
 

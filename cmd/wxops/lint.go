@@ -130,7 +130,7 @@ func initConfig(s *cli.IO, path string) error {
 		return cli.Usagef("%s exists", file).WithHint("wxops lint-config --print-config")
 	}
 	if err := cli.WriteFile(file, []byte(lint.ExampleConfig)); err != nil {
-		return cli.Failf("write %s", file).WithCause(err)
+		return cli.Unwritable(file, err)
 	}
 	_, err := fmt.Fprintln(s.Out, file)
 	return err
@@ -222,6 +222,9 @@ func (f *lintFlags) settings(path string) (lint.Options, lint.Config, error) {
 	if f.failOn == "" {
 		f.failOn = string(lint.Error)
 	}
+	if f.maxParse < 0 {
+		return o, c, cli.Usagef("--max-parse %d is negative", f.maxParse).WithHint("--max-parse %d", 4<<20)
+	}
 	return o, c, cli.OneOf("--fail-on", f.failOn, lintSeverities)
 }
 
@@ -277,7 +280,7 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 	}
 	if f.writeBaseline != "" {
 		if err := cli.WriteFile(f.writeBaseline, lint.NewBaseline(report, f.reason)); err != nil {
-			return cli.Failf("--write-baseline").WithCause(err)
+			return cli.Unwritable(f.writeBaseline, err)
 		}
 		fmt.Fprintf(s.Err, "%s written to %s\n", count(len(report.Findings), "finding"), f.writeBaseline)
 		return nil
@@ -292,7 +295,7 @@ func (f *lintFlags) run(cmd *cobra.Command, s *cli.IO, path string) error {
 	}
 	for _, sink := range sinks {
 		if err := sink.write(s, report, lint.Severity(f.failOn), path); err != nil {
-			return cli.Failf("write the report").WithCause(err)
+			return err
 		}
 	}
 	return f.exit(s, report, path)
@@ -408,13 +411,19 @@ func parseSinks(list []string) ([]sink, error) {
 
 func (k sink) write(s *cli.IO, r *lint.Report, failOn lint.Severity, path string) error {
 	if k.file == "" {
-		return k.print(s.Out, r, failOn, path)
+		if err := k.print(s.Out, r, failOn, path); err != nil {
+			return cli.Failf("write the report").WithCause(err)
+		}
+		return nil
 	}
 	var b bytes.Buffer
 	if err := k.print(&b, r, failOn, path); err != nil {
 		return err
 	}
-	return cli.WriteFile(k.file, b.Bytes())
+	if err := cli.WriteFile(k.file, b.Bytes()); err != nil {
+		return cli.Unwritable(k.file, err)
+	}
+	return nil
 }
 
 func (k sink) print(w io.Writer, r *lint.Report, failOn lint.Severity, path string) error {

@@ -78,7 +78,7 @@ that of one run: tools that plot several read a file for each.`,
 				return err
 			}
 			if err := cli.WriteFile(file, b.Bytes()); err != nil {
-				return cli.Failf("%s", err)
+				return cli.Unwritable(file, err)
 			}
 			return nil
 		},

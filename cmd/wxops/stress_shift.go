@@ -122,10 +122,13 @@ func runStressShift(ctx context.Context, s *cli.IO, id string, f shiftFlags) err
 
 // nextAfter returns the command that makes sense after a test.
 func nextAfter(c capacity.Curve) string {
-	switch c.Verdict {
-	case capacity.VerdictNoKnee:
+	before, after := c.Test.WeightBefore, c.Test.WeightAfter
+	switch {
+	case before != nil && after != nil && *before != *after:
+		return "wxops stress restore puts the weights back, unless the watchdog has"
+	case c.Verdict == capacity.VerdictNoKnee:
 		return "repeat at the daily peak, or raise --max-share or --max-seconds"
-	case capacity.VerdictOK:
+	case c.Verdict == capacity.VerdictOK:
 		return "wxops stress shift " + c.Instance + " ... --out curve.json keeps the document"
 	}
 	return "wxops names ls shows the weights and health of " + c.Service
@@ -164,7 +167,7 @@ func shiftCurve(ctx context.Context, s *cli.IO, title, id string, f shiftFlags) 
 		return none, nil, err
 	case err != nil:
 		// The document tells how the test ended; the watchdog goes on restoring.
-		fmt.Fprintf(s.Err, "error: %v\nhint:  the watchdog goes on; wxops stress restore does the same\n", err)
+		fmt.Fprintf(s.Err, "error: the weights of %s are not back\ncause: %v\nhint:  the watchdog goes on; wxops stress restore does the same\n", t.target.Service, err)
 	default:
 		restored, _ := shift.Restore(ctx) // the report of the restore that the run has made
 		warnings = leftWeights(t.target.Service, restored)

@@ -316,8 +316,8 @@ func TestFileOfTheResultIsTriedBeforeTheWork(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "new.json"):         "",
 		os.DevNull:                             "",
-		dir:                                    "is a folder",
-		filepath.Join(dir, "absent", "x.json"): "cannot write --out",
+		dir:                                    "it is a folder",
+		filepath.Join(dir, "absent", "x.json"): "cannot write",
 	} {
 		cmd := &cobra.Command{}
 		var o Output

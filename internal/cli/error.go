@@ -73,6 +73,11 @@ func Unreadable(path string, err error) *Error {
 	return e
 }
 
+// Unwritable is a file of the user's that cannot be written, exit code 3.
+func Unwritable(path string, err error) *Error {
+	return Failf("cannot write %q", path).WithCause(err).WithHint("name a file in a folder that you may write to")
+}
+
 // Exit ends the command with a code and no message, because the result on
 // standard output has already said why. Exit(ExitOK) is nil.
 func Exit(code int) error {

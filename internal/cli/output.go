@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,12 +49,12 @@ func (o *Output) Check() error {
 	case err != nil || in.Mode().IsRegular():
 		f, err := beside(o.file)
 		if err != nil {
-			return o.unwritable(err)
+			return Unwritable(o.file, err)
 		}
 		_ = f.Close() // it is empty
 		return os.Remove(f.Name())
 	case in.IsDir():
-		return o.unwritable(fmt.Errorf("%q is a folder", o.file))
+		return Unwritable(o.file, errors.New("it is a folder"))
 	}
 	return nil
 }
@@ -63,17 +64,13 @@ func beside(path string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 }
 
-func (o *Output) unwritable(err error) error {
-	return Failf("cannot write --out %q", o.file).WithCause(err).WithHint("name a file in a folder that you may write to")
-}
-
 // Save writes document to the file of --out, if one was given.
 func (o *Output) Save(document []byte) error {
 	if o.file == "" {
 		return nil
 	}
 	if err := WriteFile(o.file, document); err != nil {
-		return o.unwritable(err)
+		return Unwritable(o.file, err)
 	}
 	return nil
 }
