@@ -54,6 +54,31 @@ func TestBlendNeedsHalfOfTheWeight(t *testing.T) {
 	}
 }
 
+// Errors drawn with a known power of the forecast give it back, on the mirror
+// image below zero too.
+func TestErrorsGrowWithAQuarterPowerOfTheForecast(t *testing.T) {
+	for _, power := range []float64{0, 0.25, 0.5, 0.75, 1} {
+		for _, sign := range []float64{1, -1} {
+			rng := rand.New(rand.NewPCG(11, uint64(4*power)))
+			e := &engine{}
+			w := window{}
+			for range 2000 {
+				f := math.Exp(4 * rng.Float64())
+				missed := 0.1 * rng.ExpFloat64() * math.Pow(f, power)
+				if rng.IntN(2) == 0 {
+					missed = -missed
+				}
+				w.median = append(w.median, sign*f)
+				e.y = append(e.y, sign*(f+missed))
+			}
+			e.windows = []window{w}
+			if got := e.errorPower(1e-12); got != power {
+				t.Errorf("errors with power %v, sign %v: found %v", power, sign, got)
+			}
+		}
+	}
+}
+
 // What is found for all prefixes in one pass is what each prefix gives alone.
 func TestSmoothingOfAPrefixIsThatOfTheShortHistory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))

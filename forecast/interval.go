@@ -85,19 +85,26 @@ func (m spreadModel) size(forecast float64) float64 {
 }
 
 // errorPower chooses how errors scale with the forecast, by the likelihood of
-// Laplace errors: not at all, with its root, or in proportion.
+// Laplace errors: from not at all in quarters of its power to in proportion.
 func (e *engine) errorPower(floor float64) float64 {
-	best, power := math.Inf(1), 0.0
-	for _, p := range []float64{0, 0.5, 1} {
-		sum, logs, n := 0.0, 0.0, 0.0
-		for _, w := range e.windows {
-			for h, f := range w.median {
-				f = max(math.Abs(f), floor)
-				sum += math.Abs(e.y[w.origin+h]-f) / math.Pow(f, p)
-				logs += math.Log(f)
-				n++
+	const quarters = 4
+	var sums [quarters + 1]float64 // of the errors over each power
+	logs, n := 0.0, 0.0
+	for _, w := range e.windows {
+		for h, f := range w.median {
+			missed, size := math.Abs(e.y[w.origin+h]-f), max(math.Abs(f), floor)
+			root := math.Sqrt(math.Sqrt(size))
+			for k := range sums {
+				sums[k] += missed
+				missed /= root
 			}
+			logs += math.Log(size)
+			n++
 		}
+	}
+	best, power := math.Inf(1), 0.0
+	for k, sum := range sums {
+		p := float64(k) / quarters
 		if l := n*math.Log(sum/n+1e-300) + p*logs; l < best {
 			best, power = l, p
 		}
