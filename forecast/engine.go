@@ -24,7 +24,10 @@ type engine struct {
 	scores  []float64 // mean error of each model over the windows; +Inf where it has no forecast
 	chosen  []int     // models that the forecast is the weighted middle of
 	weights []float64 // of the chosen models
-	scratch [][]float64
+	// amplitude is the factor on the distance of a path from the middle of its
+	// season: 1 leaves it as the models say.
+	amplitude float64
+	scratch   [][]float64
 }
 
 // A window is one backtest: what every model said at origin, fitted on the
@@ -86,11 +89,12 @@ func newEngine(y []float64, short, long, horizon int) *engine {
 	return e
 }
 
-// run builds the pool, tests it and chooses.
+// run builds the pool, tests it, chooses, and corrects what was chosen.
 func (e *engine) run() {
 	e.build()
 	e.backtest()
 	e.choose()
+	e.fitAmplitude()
 }
 
 // backtest lets every model forecast from the origins after each fit.
@@ -175,8 +179,8 @@ func (e *engine) choose() {
 	}
 }
 
-// combine writes the middle of the chosen models into out: NaN where half of
-// their weight cannot be fitted on the prefix.
+// combine writes the middle of the chosen models with the amplitude found into
+// out: NaN where half of their weight cannot be fitted on the prefix.
 func (e *engine) combine(cut, origin int, out []float64) {
 	for len(e.scratch) < len(e.chosen) {
 		e.scratch = append(e.scratch, nil)
@@ -194,6 +198,7 @@ func (e *engine) combine(cut, origin int, out []float64) {
 		}
 	}
 	e.blend(paths, out)
+	e.stretch(out)
 }
 
 // blend writes the weighted middle of the paths, one of each chosen model, into
