@@ -88,16 +88,16 @@ Exit codes: 1 even "wxops stress demo" cannot run here.`,
 func checks(s *cli.IO, names string) []check {
 	all := []check{
 		{"loopback", "stress demo", checkLoopback, "bring the interface lo up", true},
-		{"state folder", "stress demo, stress shift", func(context.Context) (string, error) { return checkState(s) }, "set XDG_STATE_HOME to a folder you may write to", true},
+		{"state folder", "stress", func(context.Context) (string, error) { return checkState(s) }, "set XDG_STATE_HOME to a folder you may write to", true},
 		{"restored", "stress shift", func(context.Context) (string, error) { return checkJournals(s) }, "wxops stress restore puts back what a test has left", false},
 		{"terminal", "live screens", func(context.Context) (string, error) { return checkTerminal(s) }, "output is plain lines; --plain asks for the same", false},
 		{"cores and memory", "stress, slice", checkMachine, "", false},
-		{"sock_diag", "stress shift without --metrics", checkSockets, "needs Linux; elsewhere pass --metrics URL", false},
+		{"sock_diag", "stress shift", checkSockets, "needs Linux; with --metrics URL nothing else is needed", false},
 		{"cgroup", "slice", checkCgroup, "needs Linux with cgroup v1 or v2 mounted", false},
-		{"haproxy", "stress shift on HAProxy here", checkHAProxy, "apt-get install haproxy", false},
+		{"haproxy", "stress shift", checkHAProxy, "apt-get install haproxy, for tests of one on this machine", false},
 	}
 	if names != "" {
-		all = append(all, check{"registry", "names, stress shift", func(ctx context.Context) (string, error) { return checkRegistry(ctx, names) }, "wxops names ls --names '" + names + "' tells more", false})
+		all = append(all, check{"registry", "stress shift", func(ctx context.Context) (string, error) { return checkRegistry(ctx, names) }, "wxops names ls --names '" + names + "' tells more", false})
 	}
 	return all
 }
@@ -202,7 +202,7 @@ func checkRegistry(ctx context.Context, names string) (string, error) {
 			fit++
 		}
 	}
-	return fmt.Sprintf("%s, %s, %d of them fit for a test", count(services, "service"), count(len(all), "instance"), fit), nil
+	return fmt.Sprintf("%s, %s (%d testable)", count(services, "service"), count(len(all), "instance"), fit), nil
 }
 
 func checkTerminal(s *cli.IO) (string, error) {

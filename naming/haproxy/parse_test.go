@@ -32,9 +32,13 @@ func TestColumnsAreFoundByName(t *testing.T) {
 	if b := backends["checkout"]; b.queue != 2 || b.algo != "roundrobin" {
 		t.Errorf("backend %+v", b)
 	}
-	for _, release := range []string{"2.4.0", "2.8.5-1ubuntu3", "3.0-dev5", "3.2.1-1e6d5e6"} {
-		if major, minor, _, err := parseVersion("Name: HAProxy\nVersion: " + release + "\n"); err != nil || major < 2 || minor == 1 {
-			t.Errorf("release %s: %d.%d, %v", release, major, minor, err)
+	for release, want := range map[string][2]int{
+		"2.2.29-2+deb11u6": {2, 2}, "2.4.0": {2, 4}, "2.4.22-f8e3218": {2, 4}, "2.6.12-1+deb12u4": {2, 6}, "2.8.5-1ubuntu3": {2, 8},
+		"3.0-dev5": {3, 0}, "3.0.11-1+deb13u2": {3, 0}, "3.2.1-1e6d5e6": {3, 2}, "2.10.1": {2, 10},
+	} {
+		major, minor, text, err := parseVersion("Name: HAProxy\nVersion: " + release + "\nRelease_date: 2023/02/14\n")
+		if err != nil || [2]int{major, minor} != want || text != release {
+			t.Errorf("release %s: %d.%d, %q, %v", release, major, minor, text, err)
 		}
 	}
 }
