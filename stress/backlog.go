@@ -102,7 +102,7 @@ func (c *Controller) retreat(s Sample, why string) Decision {
 func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 	c.vigil.readings--
 	over := c.vigil.readings <= 0
-	sought, most, part := watched*limit, watchRate, 0.9
+	sought, most, part := watched*limit, watchRate*c.hold/holdShare, 0.9
 	if c.vigil.sought > 0 {
 		sought, most, part = c.vigil.sought, probeRate, 1
 		c.phase = PhaseHold
@@ -120,7 +120,7 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 		why = "the backlog was watched for long enough"
 	case c.vigil.sought == 0 && s.Backlog < 0.25*limit:
 		c.vigil, c.phase = vigil{}, PhaseHold
-		c.set(math.Max(c.base, 0.98*c.share()*c.est.PerSecond), s.End)
+		c.set(math.Max(c.base, 0.98*c.hold*c.est.PerSecond), s.End)
 		why = "the backlog drained by itself"
 	default:
 		if c.vigil.sought > 0 {
@@ -172,18 +172,6 @@ func (c *Controller) wanted() float64 {
 		return 0
 	}
 	return backlog
-}
-
-// share returns the share of the estimated capacity at which it is
-// confirmed: less than usual where few workers let the misses grow so slowly
-// with the load that the error budget would be spent below the capacity.
-func (c *Controller) share() float64 {
-	m := c.post.best
-	full := m.capacity(c.bound, c.miss)
-	if !(full > 0) {
-		return holdShare
-	}
-	return math.Min(holdShare, math.Max(leastHold, m.capacity(c.bound, harmless*c.cfg.ErrorBudget)/full))
 }
 
 // act makes the decision that a guard reading asks for.

@@ -36,6 +36,7 @@ type Controller struct {
 	phase       Phase
 	base        float64 // offered load of the baseline
 	target      float64
+	hold        float64 // share of the estimate at which it is confirmed
 	last        Decision
 	est         Estimate
 	begun       bool
@@ -83,9 +84,6 @@ const (
 	leap         = 2                // highest growth per window
 	approach     = 0.6              // part of the way to the ceiling per second
 	fewWait      = 0.1              // of the response time: a window with shorter waits shows the service time
-	holdShare    = 0.93             // of the estimated capacity, for the hold
-	leastHold    = 0.75             // the same where few workers let misses grow slowly with the load
-	harmless     = 0.5              // of the error budget is spent during such a hold, by the model
 	cautious     = 0.9              // of the 5 % quantile of the estimate may be reached quickly
 	settled      = 0.025            // relative standard deviation at which the estimate is believed
 	vague        = 0.25             // the same above which an estimate from outside is no bound
@@ -175,7 +173,8 @@ func (c *Controller) decide(s Sample) Decision {
 		c.requests, c.missed = 0, 0 // no harm of ours
 	}
 	// What is vague is approached from below.
-	ceiling := c.share() * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
+	c.hold = c.share(elapsed)
+	ceiling := c.hold * c.est.PerSecond * math.Exp(-math.Min(1, 0.7*c.post.spread))
 	c.observe(s, ceiling)
 	doubt := c.suspicion()
 	if v, reason := c.stop(elapsed, doubt); v != "" {
@@ -232,7 +231,7 @@ func (c *Controller) observe(s Sample, ceiling float64) {
 	}
 	// An estimate below a rate that was held, or below the ordinary one while
 	// that is served well, is refuted: the rate grows with care until it is not.
-	c.refuted = safe && (ceiling < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
+	c.refuted = safe && (ceiling*holdShare/c.hold < 1.02*c.base || c.est.PerSecond < 0.97*c.held)
 	// What was asked for counts: what arrives differs from it by chance.
 	if c.asked >= 0.96*ceiling && s.meant() >= 0.9*ceiling && c.phase != PhaseBackOff && !c.refuted && !c.unsure() {
 		c.near += s.Window

@@ -15,6 +15,8 @@ type posterior struct {
 	low      float64
 	high     float64
 	best     model
+	full     float64 // capacity of the best
+	carried  float64 // rate that was carried well, requests per second; 0 if unknown
 	degrade  float64 // relative slow-down per waiting request
 	ceiling  float64 // utilization of the CPU with all workers busy, NaN if unknown
 	fifth    float64 // 5 % quantile of the capacity
@@ -39,6 +41,7 @@ type window struct {
 	before                       float64 // wait at the beginning of the window
 	waitNoise                    float64 // relative variance of the reading of wait; 0 if it was measured by request
 	inferred                     bool    // wait is a guess from outside: only response was measured
+	slow                         float64 // requests that missed the objective, NaN if unknown
 	cpu                          float64 // utilization, NaN if unknown
 	steady                       bool    // the rate did not change within it and no queue was drained
 	stalled                      bool    // the instance stood still for a while
@@ -165,6 +168,7 @@ func fit(ws []window, seen Looks, spans []surge, service []atom, given model, bo
 		}
 	}
 	out.coarse = ws[len(ws)-1].coarse()
+	out.carried = carried(ws, miss)
 	out.finish(bound, miss)
 	return out
 }
@@ -371,14 +375,15 @@ func (p *posterior) finish(bound, miss float64) {
 	best, square := 0.0, 0.0
 	p.ceiling = 0
 	for i := range p.models {
-		w := &p.models[i]
-		w.p /= sum
-		w.capacity = w.model.capacity(bound, miss)
+		p.models[i].p /= sum
+	}
+	p.correct(bound, miss)
+	for _, w := range p.models {
 		p.mean += w.p * math.Log(math.Max(w.capacity, 1e-9))
 		p.ceiling += w.p * w.ceiling
 		p.degraded += w.p * w.degraded
 		if w.p > best {
-			best, p.best = w.p, w.model
+			best, p.best, p.full = w.p, w.model, w.capacity
 		}
 	}
 	for _, w := range p.models {
@@ -392,9 +397,30 @@ func (p *posterior) finish(bound, miss float64) {
 		// the fit knows; 3 % in simulation.
 		p.spread = math.Hypot(p.spread, 0.03)
 	}
+	p.reach(0)
+}
+
+// reach sets the interval of the capacity. unknown is a relative standard
+// deviation of what the models take for granted.
+func (p *posterior) reach(unknown float64) {
 	// The models differ from a real queue; seen in simulation as about 1 %.
-	reach := 1.96 * math.Hypot(p.spread, 0.012)
+	reach := 1.96 * math.Hypot(math.Hypot(p.spread, 0.012), unknown)
 	p.low, p.high = p.mean*math.Exp(-reach), p.mean*math.Exp(reach)
+}
+
+// varianceError returns the standard error of the squared coefficient of
+// variation of a distribution with mean 1 that was found from n requests.
+func varianceError(atoms []atom, n float64) float64 {
+	var second, mean, square float64
+	for _, a := range atoms {
+		second += a.p * a.value * a.value
+	}
+	for _, a := range atoms {
+		influence := a.value * (a.value - 2*second)
+		mean += a.p * influence
+		square += a.p * influence * influence
+	}
+	return math.Sqrt(math.Max(0, square-mean*mean) / n)
 }
 
 func variance(atoms []atom) float64 {

@@ -56,6 +56,11 @@ func (c *Controller) learn(s Sample) {
 		c.post = before
 		c.post.spread = math.Max(c.post.spread, 0.5)
 	}
+	if b, full := c.post.best, c.post.full; b.k < fewWorkers+1 && full > 0 && c.hist.requests > 0 {
+		// What the error of the variability of service times moves; next to nothing with more workers.
+		moved := (b.saturation()/full - 1) * varianceError(b.service, c.hist.requests) / (b.arrivalSCV(full) + b.cs2)
+		c.post.reach(math.Min(1, math.Max(0, moved)))
+	}
 	if p, b := c.gaps.pairs, c.post.best; c.cfg.Balance == BalanceUnknown && p > 4 && math.Abs(b.ca2-1) > 0.3 {
 		// What the error of the estimated variability of arrivals moves.
 		moved := (1 - c.post.mean/b.saturation()) * b.ca2 * math.Sqrt(2/p) / (b.ca2 + b.cs2)
@@ -99,6 +104,7 @@ func (c *Controller) dropStalls() {
 func (c *Controller) windowOf(s Sample) window {
 	w := window{seconds: s.Window.Seconds(), offered: s.meant(), throughput: s.Throughput, cpu: math.NaN(), wait: math.NaN(), service: s.Mean}
 	w.n = math.Max(1, w.throughput*w.seconds)
+	w.slow = s.SlowRatio * w.n
 	if s.CPULimit > 0 {
 		w.cpu = s.CPU / s.CPULimit
 	}

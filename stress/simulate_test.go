@@ -163,10 +163,11 @@ func TestRampBehindARoundRobinDoesNotOvershoot(t *testing.T) {
 
 // With few workers the misses grow slowly with the load: a hold at the usual
 // share of the capacity spent the error budget, and 28 of 80 tests like these
-// ended with a guard; half of the budget leaves 27 of 200.
+// ended with a guard; with half of the budget 37 of 200 did. A hold that spends
+// what is left of it with a chance of 5 % leaves 8 of 200.
 func TestControllerConfirmsInstancesOfFewWorkers(t *testing.T) {
 	t.Parallel() // it computes only, in virtual time
-	const runs = 80
+	const runs = 16
 	ended, missed := 0, 0.0
 	for i, x := range []struct {
 		s     station
@@ -184,7 +185,7 @@ func TestControllerConfirmsInstancesOfFewWorkers(t *testing.T) {
 			t.Errorf("%s: median error %.1f %%", x.bound, 100*e)
 		}
 	}
-	if ended < runs*8/10 || missed > 0.0035 {
+	if ended < runs*9/10 || missed > 0.0025 {
 		t.Errorf("%d of %d tests found a capacity, %.2f %% of the requests missed the objective", ended, runs, 100*missed)
 	}
 }
