@@ -39,7 +39,8 @@ it cannot be read.`,
 			case errors.Is(err, stress.ErrReplay):
 				return &cli.Error{Code: cli.ExitNo, What: "the log and the controller disagree", Cause: err, Hint: "was the log written by another wxops? wxops version"}
 			case err != nil:
-				return cli.Usagef("run log %q cannot be replayed", args[0]).WithCause(err)
+				return cli.Usagef("run log %q cannot be replayed", args[0]).WithCause(err).
+					WithHint("it takes a whole log of a stress test; those of names weight and drain hold writes alone")
 			}
 			_, err = fmt.Fprintf(s.Out, "%s recomputed, all equal\n", count(r.Decisions, "decision"))
 			if r.Last.Reason != "" && err == nil {

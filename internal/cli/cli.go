@@ -172,5 +172,12 @@ func RequireSubcommand(cmd *cobra.Command, args []string) error {
 	if near := Closest(args[0], names, 1); len(near) > 0 {
 		return e.WithHint("%s %s", cmd.CommandPath(), near[0])
 	}
+	for _, group := range cmd.Commands() {
+		for _, c := range group.Commands() {
+			if c.IsAvailableCommand() && c.Name() == args[0] {
+				return e.WithHint("%s", c.CommandPath())
+			}
+		}
+	}
 	return e.WithHint("%s --help", cmd.CommandPath())
 }
