@@ -120,11 +120,20 @@ func redraw(x, residual, bend []float64) []shift {
 	for i, v := range x {
 		leverage[i] = 1/float64(n) + (v-mean)*(v-mean)/sxx
 	}
+	centred := make([]float64, n)
+	for i, v := range x {
+		centred[i] = v - mean
+	}
 	rng := rand.New(rand.NewPCG(6, 3))
 	block := max(1, int(math.Cbrt(float64(n))/2))
 	freedom := float64((n+block-1)/block - 2)
 	size := distuv.ChiSquared{K: freedom, Src: rng}
-	u := make([]float64, n)
+	u, signs := make([]float64, n), make([]float64, n)
+	level, slope, bent := make([]float64, n), make([]float64, n), make([]float64, n)
+	flat := make([]float64, n)
+	for i := range flat {
+		flat[i] = 1
+	}
 	var shifts []shift
 	drawn, due := 0, 0.0
 	for _, m := range memories(x, residual) {
@@ -136,29 +145,47 @@ func redraw(x, residual, bend []float64) []shift {
 		for i := range u {
 			u[i] /= 1 - leverage[i]
 		}
+		m.effects(u, flat, level)
+		m.effects(u, centred, slope)
+		m.effects(u, bend, bent)
 		for ; drawn < int(due+0.5); drawn++ {
 			factor := math.Sqrt(freedom / size.Rand())
-			var s shift
-			e, before, sign := 0.0, 0.0, 1.0
-			phase := rng.IntN(block)
-			for i := range u {
-				if (i+phase)%block == 0 && rng.Uint64()&1 == 0 {
-					sign = -sign
-				}
-				shock := sign * u[i]
-				if i == 0 {
-					e = shock / m.first()
-				} else {
-					e = m.last*e + shock + m.shock*before
-				}
-				before = shock
-				s.level += e
-				s.slope += (x[i] - mean) * e
-				s.bend += bend[i] * e
-			}
-			s = shift{factor * s.level / float64(n), factor * s.slope / sxx, factor * s.bend}
+			randomSigns(rng, block, signs)
+			s := shift{factor * floats.Dot(signs, level) / float64(n), factor * floats.Dot(signs, slope) / sxx, factor * floats.Dot(signs, bent)}
 			shifts = append(shifts, s, shift{-s.level, -s.slope, -s.bend})
 		}
 	}
 	return shifts
+}
+
+// randomSigns writes a random sign for each block of windows; where the first one
+// ends is random too.
+func randomSigns(rng *rand.Rand, block int, signs []float64) {
+	phase, sign := rng.IntN(block), 1.0
+	bits, left := uint64(0), 0
+	for i := range signs {
+		if (i+phase)%block == 0 || i == 0 {
+			if left == 0 {
+				bits, left = rng.Uint64(), 64
+			}
+			sign = 1 - 2*float64(bits&1)
+			bits, left = bits>>1, left-1
+		}
+		signs[i] = sign
+	}
+}
+
+// effects writes what each of the shocks adds to the sum of the noise, every
+// window of it weighed.
+func (m memory) effects(shocks, weights, out []float64) {
+	after := 0.0 // what a noise of 1 in the window behind adds, there and later
+	for i := len(out) - 1; i >= 0; i-- {
+		here := weights[i] + m.last*after
+		own := here
+		if i == 0 {
+			own /= m.first()
+		}
+		out[i] = shocks[i] * (own + m.shock*after)
+		after = here
+	}
 }
