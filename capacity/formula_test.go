@@ -37,7 +37,7 @@ func TestCeilingOfWaitForFewCores(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, "ceiling", got, want, 0.006)
+		near(t, "ceiling", got.Ratio, want, 0.006)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestCeilingOfResponseInMM1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "ceiling", got, 1-math.Log(100)/10, 0.001)
+	near(t, "ceiling", got.Ratio, 1-math.Log(100)/10, 0.001)
 }
 
 // The mean wait of M/G/1 is rho*s*(1+cv^2)/(2*(1-rho)) (Pollaczek and Khinchine);
@@ -60,7 +60,7 @@ func TestCeilingOfMeanWaitInMG1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, "ceiling", got, rho, 0.02)
+		near(t, "ceiling", got.Ratio, rho, 0.02)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestCeilingOfWaitInMD1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "ceiling", got, rho, 0.006)
+	near(t, "ceiling", got.Ratio, rho, 0.006)
 }
 
 // The quantile of the wait in M/D/1 by Crommelin's sum (Tijms, A First Course in
@@ -106,7 +106,7 @@ func TestCeilingOfLongWaitInMD1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, "ceiling", got, lo, 0.02*lo)
+		near(t, "ceiling", got.Ratio, lo, 0.02*lo)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestCeilingOfMeanWaitInMMc(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, "ceiling", got, rho, 0.001)
+		near(t, "ceiling", got.Ratio, rho, 0.001)
 	}
 }
 
@@ -140,10 +140,11 @@ func TestSimulationAgreesWithErlang(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		trace := newQueueTrace(st)
-		if !trace.met(exact*0.97, g) || trace.met(exact*1.03, g) {
-			t.Errorf("%d servers: the simulation is more than 3 %% off the ceiling %.3f", servers, exact)
+		simulated, err := simulatedCeiling(st, []Goal{g})
+		if err != nil {
+			t.Fatal(err)
 		}
+		near(t, "ceiling", simulated.Ratio, exact.Ratio, 0.02*exact.Ratio)
 	}
 }
 
@@ -164,7 +165,38 @@ func TestCeilingAgreesWithTheQueueSimulator(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, "capacity", rho*float64(c.st.Servers)/c.st.Service, c.truth, 0.05*c.truth)
+		near(t, "capacity", rho.Ratio*float64(c.st.Servers)/c.st.Service, c.truth, 0.05*c.truth)
+	}
+}
+
+// Quantiles of the response, in mean service times, of 40 million requests to a
+// queue in C with other random numbers: the ceiling at that quantile is the
+// utilization at which it was found. Their standard errors are up to 0.5 %, 2.6 %
+// for the last one.
+func TestCeilingAgreesWithALongSimulation(t *testing.T) {
+	for _, c := range []struct {
+		servers         int
+		cv, q, response float64
+		rho             float64
+	}{
+		{1, 2, 0.95, 41.08, 0.8}, {4, 2, 0.95, 9.482, 0.8}, {8, 1.5, 0.99, 11.57, 0.9}, {32, 0.5, 0.99, 2.666, 0.9}, {2, 0.5, 0.999, 11.06, 0.8},
+	} {
+		got, err := Ceiling(Station{Servers: c.servers, Service: 1, ServiceCV: c.cv}, []Goal{{c.q, c.response, false}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d servers, cv %g, quantile %g: %.4f (%.4f to %.4f), simulated %g", c.servers, c.cv, c.q, got.Ratio, got.Low, got.High, c.rho)
+		near(t, "ceiling", got.Ratio, c.rho, 0.03*c.rho)
+		if !(got.Low < got.Ratio && got.Ratio < got.High && got.High < 1.2*got.Low) {
+			t.Errorf("interval %+v", got)
+		}
+	}
+	// the longest stream, for which a search takes long: a p999 lies on both sides
+	stream := newQueueTrace(Station{1, 1, 2, 1}, []Goal{{0.999, 92.87, false}}, simulatedRequests[len(simulatedRequests)-1])
+	for _, ratio := range []float64{0.95, 1.05} {
+		if excess, deviation := stream.excess(ratio * 0.6); (excess > 0) != (ratio > 1) {
+			t.Errorf("p999 at %g of the utilization it was found at: excess %.3f ± %.3f", ratio, excess, deviation)
+		}
 	}
 }
 
@@ -178,7 +210,7 @@ func TestCeilingKnowsTheTailOfTheServiceTime(t *testing.T) {
 	sigma := math.Sqrt(math.Log(5))
 	for cv, quantile := range map[float64]float64{2: math.Exp(2.326348*sigma - sigma*sigma/2), 0.5: 20.0902 / 8} {
 		st := Station{Servers: 64, Service: 1, ServiceCV: cv}
-		if got, err := Ceiling(st, []Goal{{0.99, 1.002 * quantile, false}}); err != nil || got < 0.6 {
+		if got, err := Ceiling(st, []Goal{{0.99, 1.002 * quantile, false}}); err != nil || got.Ratio < 0.6 {
 			t.Errorf("cv %v, just above: %v, %v", cv, got, err)
 		}
 		if got, err := Ceiling(st, []Goal{{0.99, 0.998 * quantile, false}}); !errors.Is(err, ErrUnreachable) {

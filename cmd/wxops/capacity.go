@@ -25,6 +25,8 @@ type capacityData struct {
 	Supply          *float64 `json:"supply_per_second,omitempty" doc:"peak rate x ceiling / peak utilization"`
 
 	CeilingRatio *float64 `json:"ceiling_ratio,omitempty" doc:"highest utilization that meets the objective; 0 when unreachable"`
+	CeilingLow   *float64 `json:"ceiling_low_ratio,omitempty" doc:"lower end of the 95 % interval of a simulation; the ceiling itself where it is exact"`
+	CeilingHigh  *float64 `json:"ceiling_high_ratio,omitempty" doc:"upper end"`
 	Reachable    *bool    `json:"reachable,omitempty" doc:"whether the objective, or the demand, can be met at all"`
 	PerSecond    *float64 `json:"per_second,omitempty" doc:"capacity of one instance that was used, or of all machines"`
 

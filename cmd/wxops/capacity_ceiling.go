@@ -23,7 +23,8 @@ func newCapacityCeiling(s *cli.IO) *cobra.Command {
 		Long: `ceiling treats an instance as a queue with one server for each core and returns
 the highest utilization at which the objective is met. --slo bounds the response
 time, --wait-slo the time in the queue. The answer is exact for exponential
-service times and Poisson arrivals, and simulated otherwise.
+service times and Poisson arrivals, and simulated otherwise, with the interval
+that chance leaves; a p999 takes seconds.
 
 Exit codes: 1 the objective cannot be met at any utilization.`,
 		Example: `  wxops capacity ceiling --shape 2C4G --service-time 5ms --cv 1 --slo 'p99<30ms'
@@ -43,14 +44,19 @@ Exit codes: 1 the objective cannot be met at any utilization.`,
 				return err
 			}
 			st := capacity.StationOf(shape, service.Seconds(), cv, arrivals)
-			ratio, err := capacity.Ceiling(st, goals)
+			reached, err := capacity.Ceiling(st, goals)
+			ratio := reached.Ratio
 			reachable := !errors.Is(err, capacity.ErrUnreachable)
 			if err != nil && reachable {
 				return cli.Usagef("no ceiling from these numbers").WithCause(err).WithHint("--shape 8C16G")
 			}
 			rate := ratio * float64(st.Servers) / st.Service
-			data := capacityData{Question: "ceiling", CeilingRatio: &ratio, Reachable: &reachable, PerSecond: &rate}
-			why := fmt.Sprintf("queue of %d servers, service %s, CV %g; the objective is met up to here", st.Servers, time.Duration(st.Service*1e9), cv)
+			data := capacityData{Question: "ceiling", CeilingRatio: &ratio, CeilingLow: &reached.Low, CeilingHigh: &reached.High, Reachable: &reachable, PerSecond: &rate}
+			how := "exact"
+			if reached.Low < reached.High {
+				how = fmt.Sprintf("simulated, %.3f to %.3f", reached.Low, reached.High)
+			}
+			why := fmt.Sprintf("%d servers of %s, CV %g; %s", st.Servers, time.Duration(st.Service*1e9), cv, how)
 			if !reachable {
 				why = "not even an idle instance meets the objective"
 				fmt.Fprintf(s.Err, "%s cannot be met: %s\n", strings.Trim(slo+","+waitSLO, ","), why)
