@@ -212,10 +212,18 @@ func (c *Controller) rested(s Sample, elapsed time.Duration) bool {
 
 // strained reports whether ordinary traffic misses the objective: then there is
 // no capacity to find, and more requests would do more harm. Requests are slow
-// in clusters, so that twice three standard deviations of a count are chance.
+// in clusters, so that twice three standard deviations of a count are chance, and
+// windows in which the instance stood still do not count.
 func (c *Controller) strained() bool {
-	allowed := c.miss * c.requests
-	return c.missed > allowed+6*math.Sqrt(allowed)
+	missed, requests := c.missed, c.requests
+	for _, w := range c.windows {
+		if w.stalled && w.slow > 0 {
+			missed -= w.slow
+			requests -= w.n
+		}
+	}
+	allowed := c.miss * requests
+	return missed > allowed+6*math.Sqrt(allowed)
 }
 
 // observe notes how the window went: whether it was served well, whether it was

@@ -37,26 +37,33 @@ func TestSpentBudgetEndsTheTestWithWhatIsKnown(t *testing.T) {
 }
 
 // Where ordinary traffic misses the objective there is no capacity to find, and
-// every request more would do harm: the rate is never raised.
+// every request more would do harm: the rate is never raised. A pause of the
+// instance is no such thing.
 func TestOrdinaryTrafficThatMissesTheObjectiveIsNotRaised(t *testing.T) {
 	objective, err := capacity.ParseObjective("p99<50ms")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range []struct {
-		slow float64 // share of the requests
-		want capacity.Verdict
-	}{{0.002, ""}, {0.012, ""}, {0.06, capacity.VerdictGuard}, {0.9, capacity.VerdictGuard}} {
+		slow, pause float64 // shares of the requests, of all windows and of the second
+		want        capacity.Verdict
+	}{{0.002, 0, ""}, {0.012, 0, ""}, {0.06, 0, capacity.VerdictGuard}, {0.9, 0, capacity.VerdictGuard}, {0.002, 0.4, ""}} {
 		c := NewController(Config{Objective: objective})
 		var d Decision
-		for i := 1; i <= 4; i++ {
+		for i := 1; i <= 5; i++ {
 			s := Unmeasured()
 			s.End, s.Window = time.Duration(i)*time.Second, time.Second
-			s.Offered, s.Throughput, s.Mean, s.SlowRatio, s.Backlog = 100, 100, 0.02, x.slow, 0
+			s.Offered, s.Throughput, s.Mean, s.SlowRatio, s.Backlog, s.QueueWait = 100, 100, 0.02, x.slow, 0, 0
+			if i == 2 && x.pause > 0 {
+				s.Mean, s.SlowRatio, s.QueueWait = 0.08, x.pause, 0.06
+			}
 			d = c.Step(s)
+			if d.Done() {
+				break
+			}
 		}
 		if d.Verdict != x.want || d.Done() && d.Target != 100 {
-			t.Errorf("%g of the requests miss it: %q at %g/s (%s)", x.slow, d.Verdict, d.Target, d.Reason)
+			t.Errorf("%g and %g of the requests miss it: %q at %g/s (%s)", x.slow, x.pause, d.Verdict, d.Target, d.Reason)
 		}
 	}
 }
