@@ -15,19 +15,21 @@ import (
 const (
 	backOff     = 0.4                     // of the rate stays when the backlog is far over its limit
 	tolerance   = 1.35                    // times the limit is as much backlog as is watched
+	excess      = 2                       // times the limit ends a probe, which lowers the rate below that
 	watched     = 0.6                     // of the limit is kept up while a backlog is watched that came by itself
 	eased       = 0.8                     // of the rate stays when a backlog shows while the estimate is vague
 	easing      = 500 * time.Millisecond  // between two such steps: what came before has drained
 	watchTime   = 2400 * time.Millisecond // at most, of a backlog that came by itself
 	watchRate   = 0.97                    // of the estimated capacity at most, while a backlog drains that came by itself
-	probeTime   = 8 * time.Second         // at most; it ends with the answer
+	probeTime   = 15 * time.Second        // at most; it ends with the answer, or with the test
 	probed      = 0.85                    // of the limit is sought at most: what is learnt grows with its square
 	probeRate   = 0.99                    // of the estimated capacity at most, while a backlog is sought: natural traffic comes on top
-	probeAfter  = 11 * time.Second        // since the start of the test
-	probeNear   = 2 * time.Second         // near the estimate, without a backlog, before one is sought
+	probeAfter  = 9 * time.Second         // since the start of the test
+	probeNear   = time.Second             // near the estimate, without a backlog, before one is sought
 	filling     = 300 * time.Millisecond  // in which a backlog shall come up to what is sought
 	emptying    = 150 * time.Millisecond  // in which it shall go down to it: too much harms, too little does not
-	discernible = 4                       // standard deviations by which a probe would tell a slow-down
+	discernible = 4                       // standard deviations by which a probe of answerTime would tell a slow-down
+	answerTime  = 8 * time.Second         // a longer one leaves no time for a second when the first is disturbed
 	steadiness  = 0.03                    // relative change of the target that leaves a window steady
 )
 
@@ -112,7 +114,7 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 	before := c.target
 	why := fmt.Sprintf("backlog %.0f of at most %.0f is watched", s.Backlog, limit)
 	switch {
-	case s.Backlog > tolerance*limit || c.stalled:
+	case c.vigil.sought == 0 && s.Backlog > tolerance*limit || s.Backlog > excess*limit || c.stalled:
 		return c.retreat(s, fmt.Sprintf("backlog %.0f is over its limit of %.0f", s.Backlog, limit)), true
 	case over:
 		c.vigil, c.phase = vigil{}, PhaseBackOff
@@ -126,11 +128,7 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 		if c.vigil.sought > 0 {
 			why = fmt.Sprintf("backlog %.0f, %.0f are sought to see what they do", s.Backlog, sought)
 		}
-		within := filling
-		if s.Backlog > sought {
-			within = emptying
-		}
-		c.set(math.Max(c.base, math.Min(most*c.est.PerSecond, part*c.post.best.saturation()+(sought-s.Backlog)/within.Seconds())), s.End)
+		c.set(c.upkeep(s.Backlog, sought, part, most), s.End)
 	}
 	if math.Abs(c.target-before) > steadiness*before {
 		c.disturbed = true
@@ -138,12 +136,31 @@ func (c *Controller) regulate(s Sample, limit float64) (Decision, bool) {
 	return c.act(s, why), true
 }
 
+// upkeep returns the rate that brings a backlog to what is sought: part of the
+// saturation and what is missing, at most most of the estimate. Where a probe
+// has too much, the instance is taken for one that slows down, which would not
+// drain otherwise, and little enough comes that the backlog is back by the next
+// reading: a probe that was ended by it would have to start anew, seconds later.
+func (c *Controller) upkeep(backlog, sought, part, most float64) float64 {
+	sat, within, least := part*c.post.best.saturation(), filling, c.base
+	if backlog > sought {
+		within = emptying
+	}
+	if c.vigil.sought > 0 {
+		least = math.Max(least, backOff*c.est.PerSecond)
+		if backlog > sought {
+			sat /= 1 + slowDownSuspected*backlog
+		}
+	}
+	return math.Max(least, math.Min(most*c.est.PerSecond, sat+(sought-backlog)/within.Seconds()))
+}
+
 // mayProbe reports whether a backlog is to be sought now: the question is open,
 // a probe would answer it, and the instance was near the estimate for a while
 // without one that came up by itself.
 func (c *Controller) mayProbe(elapsed time.Duration, q suspicion) bool {
 	return c.phase == PhaseHold && !c.paused && c.vigil.readings == 0 && q.slower > open && q.wanted > 0 &&
-		elapsed >= probeAfter && c.calm >= probeNear/2 && c.near >= probeNear && c.post.spread < 2*settled
+		elapsed >= probeAfter && c.calm >= probeNear && c.post.spread < 2*settled
 }
 
 // wanted returns the backlog that a probe would keep up: at most probed
@@ -168,7 +185,7 @@ func (c *Controller) wanted() float64 {
 	}
 	backlog := math.Min(probed*c.backlogLimit(), sat*(0.95*c.bound-slow*m.saturated()))
 	seen := 0.7 * slowDowns[0] * backlog // relative, on average over the probe
-	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*probeTime.Seconds()/math.Max(0.1, m.cs2)) < discernible {
+	if c.cfg.Lag > 0 || c.cfg.Window > 2*time.Second || c.post.coarse || m.ca2 > 1.5 || backlog < 0 || seen*math.Sqrt(sat*answerTime.Seconds()/math.Max(0.1, m.cs2)) < discernible {
 		return 0
 	}
 	return backlog

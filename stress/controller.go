@@ -90,10 +90,12 @@ const (
 	patience     = 10 * time.Second // near the estimate, and it is not believed more
 	outsideHold  = 7 * time.Second  // the same from outside, where it never is
 	usual        = 19 * time.Second // a longer hold is a better estimate; people wait so long
+	further      = 5 * time.Second  // while a slow-down is open: 25 s are promised, and some of that is needed before and after
 	credible     = 0.9              // posterior probability at which a slow-down under backlog is believed
 	likely       = 0.3              // the same when the error budget or the time is spent, as healthy services seldom do
 	unprobed     = 0.985            // the first of these where no backlog can be sought
 	doubtful     = 0.005            // the same from which the test goes on for longer
+	serious      = 0.1              // the same from which it goes on for as long again: few healthy services get there
 	open         = 0.002            // the same from which a backlog is sought; 0.1 without any evidence
 )
 

@@ -35,8 +35,11 @@ func (c *Controller) suspicion() suspicion {
 // longest returns how long the test goes on for a better estimate.
 func (c *Controller) longest(q suspicion) time.Duration {
 	limit := usual + 6*c.cfg.Lag
-	if q.slower > likely || q.slower > doubtful && q.wanted > 0 {
+	switch {
+	case q.slower > likely, q.slower > serious && q.wanted > 0:
 		limit *= 2
+	case q.slower > doubtful && q.wanted > 0:
+		limit += further
 	}
 	if c.cfg.Window > 2*time.Second {
 		limit = 0 // a window is long enough
