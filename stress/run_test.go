@@ -170,7 +170,7 @@ func TestRunnerRestoresWhateverEndsTheTest(t *testing.T) {
 		},
 		// The lever is never asked again after the first write: only the log tells.
 		"decisions cannot be recorded": {
-			log: func(*stand) io.Writer { return &fullDisk{room: 4000} }, verdict: capacity.VerdictGuard, reason: "write run log: no space left on device",
+			log: func(*stand) io.Writer { return &fullDisk{room: 4000} }, verdict: capacity.VerdictGuard, reason: "record the decision: no space left on device",
 		},
 		"the restore of a lost lease closes the log": {
 			log:     func(s *stand) io.Writer { return &closingLog{lost: s.lost} },

@@ -94,7 +94,7 @@ func (r *Recorder) write(line runLogLine) {
 		_, err = r.w.Write(append(b, '\n'))
 	}
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("write run log: %w", err)
+		r.err = fmt.Errorf("record the decision: %w", err)
 	}
 }
 
