@@ -75,28 +75,28 @@ const (
 
 // The law in numbers.
 const (
-	baselineTime = 4 * time.Second  // enough for the service time to 2 % at some hundred requests per second
-	holdTime     = 4 * time.Second  // near the estimate, before it is believed
-	growth       = 1.25             // highest growth per second
-	groping      = 1.08             // the same above the cautious part of the estimate
-	caution      = 1.12             // the same while the estimate is vague
-	probing      = 1.08             // the same while the estimate is refuted by what was held, or vague and from outside
-	leap         = 2                // highest growth per window
-	approach     = 0.6              // part of the way to the ceiling per second
-	fewWait      = 0.1              // of the response time: a window with shorter waits shows the service time
-	cautious     = 0.9              // of the 5 % quantile of the estimate may be reached quickly
-	settled      = 0.025            // relative standard deviation at which the estimate is believed
-	vague        = 0.25             // the same above which an estimate from outside is no bound
-	patience     = 10 * time.Second // near the estimate, and it is not believed more
-	outsideHold  = 7 * time.Second  // the same from outside, where it never is
-	usual        = 19 * time.Second // a longer hold is a better estimate; people wait so long
-	further      = 5 * time.Second  // while a slow-down is open: 25 s are promised, and some of that is needed before and after
-	credible     = 0.9              // posterior probability at which a slow-down under backlog is believed
-	likely       = 0.3              // the same when the error budget or the time is spent, as healthy services seldom do
-	unprobed     = 0.985            // the first of these where no backlog can be sought
-	doubtful     = 0.005            // the same from which the test goes on for longer
-	serious      = 0.1              // the same from which it goes on for as long again: few healthy services get there
-	open         = 0.002            // the same from which a backlog is sought; 0.1 without any evidence
+	baselineTime = 4 * time.Second     // enough for the service time to 2 % at some hundred requests per second
+	holdTime     = 4 * time.Second     // near the estimate, before it is believed
+	growth       = 1.25                // highest growth per second
+	groping      = 1.08                // the same above the cautious part of the estimate
+	caution      = 1.12                // the same while the estimate is vague
+	probing      = 1.08                // the same while the estimate is refuted by what was held, or vague and from outside
+	leap         = 2                   // highest growth per window
+	approach     = 0.6                 // part of the way to the ceiling per second
+	fewWait      = 0.1                 // of the response time: a window with shorter waits shows the service time
+	cautious     = 0.9                 // of the 5 % quantile of the estimate may be reached quickly
+	settled      = 0.025               // relative standard deviation at which the estimate is believed
+	vague        = 0.25                // the same above which an estimate from outside is no bound
+	patience     = 10 * time.Second    // near the estimate, and it is not believed more
+	outsideHold  = 7 * time.Second     // the same from outside, where it never is
+	usual        = 19 * time.Second    // a longer hold is a better estimate; people wait so long
+	further      = 9 * time.Second / 2 // while a slow-down is open: 25 s are promised, and some of that is needed before and after
+	credible     = 0.9                 // posterior probability at which a slow-down under backlog is believed
+	likely       = 0.3                 // the same when the error budget or the time is spent, as healthy services seldom do
+	unprobed     = 0.985               // the first of these where no backlog can be sought
+	doubtful     = 0.005               // the same from which the test goes on for longer
+	serious      = 0.1                 // the same from which it goes on for as long again: few healthy services get there
+	open         = 0.002               // the same from which a backlog is sought; 0.1 without any evidence
 )
 
 // unknown is the relative standard deviation above which an estimate is no
