@@ -92,7 +92,7 @@ const (
 	usual        = 19 * time.Second    // a longer hold is a better estimate; people wait so long
 	further      = 9 * time.Second / 2 // while a slow-down is open: 25 s are promised, and some of that is needed before and after
 	credible     = 0.9                 // posterior probability at which a slow-down under backlog is believed
-	likely       = 0.3                 // the same when the error budget or the time is spent, as healthy services seldom do
+	likely       = 0.3                 // the same when the error budget is spent, as healthy services seldom do
 	unprobed     = 0.985               // the first of these where no backlog can be sought
 	doubtful     = 0.005               // the same from which the test goes on for longer
 	serious      = 0.1                 // the same from which it goes on for as long again: few healthy services get there
@@ -187,6 +187,8 @@ func (c *Controller) decide(s Sample) Decision {
 		return c.decision("looking what a backlog does to the service")
 	}
 	switch {
+	case c.confirmed() && elapsed >= c.longest(doubt) && doubt.slower > likely:
+		return c.finish(capacity.VerdictOK, "the estimate was confirmed; whether a backlog slows the service down stayed open")
 	case c.confirmed() && elapsed >= c.longest(doubt):
 		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
 	case elapsed >= c.cfg.MaxDuration:

@@ -15,7 +15,7 @@ import (
 type suspicion struct {
 	slower    float64 // probability of one; 0 where it cannot be told
 	believed  float64 // probability from which it is the verdict
-	suspected float64 // the same when the error budget or the time is spent
+	suspected float64 // the same when the error budget is spent
 	wanted    float64 // backlog that a probe would keep up; 0: it would not show one
 }
 
@@ -67,8 +67,6 @@ func (c *Controller) stop(elapsed time.Duration, q suspicion) (capacity.Verdict,
 		return capacity.VerdictOK, "the estimate was confirmed, and the error budget is spent"
 	case c.missed > budget:
 		return capacity.VerdictGuard, fmt.Sprintf("%.0f requests missed the objective or failed, the budget is %.0f", c.missed, budget)
-	case elapsed >= c.longest(q) && q.slower > q.suspected && q.wanted > 0:
-		return capacity.VerdictMetastable, "most likely the service slows down as its backlog grows"
 	case c.capped >= 3, c.short >= 5:
 		return capacity.VerdictNoKnee, "no higher rate can be reached"
 	}
