@@ -144,13 +144,22 @@ const (
 	slowerValues  = 1 << 10
 )
 
+// negligible is a share of requests that is far below any that may miss an
+// objective.
+const negligible = 1e-5
+
 // rehearse prepares the simulation of a model whose requests miss the objective
 // after bound seconds.
 func rehearse(m model, bound float64) *rehearsal {
 	r := &rehearsal{model: m, bound: bound, slower: make([]float64, slowerValues)}
 	r.service = quantiles(m.service, 0, 1)
 	r.long = quantiles(m.service, 1-1.0/longest, 1)
-	r.perUnit = slowerValues / m.service[len(m.service)-1].value
+	// The last buckets of a histogram lie seconds away, and nothing is in them.
+	last := len(m.service) - 1
+	for beyond := m.service[last].p; last > 0 && beyond < negligible; beyond += m.service[last].p {
+		last--
+	}
+	r.perUnit = slowerValues / m.service[last].value
 	for _, a := range m.service {
 		for j := range min(slowerValues, int(a.value*r.perUnit)) {
 			r.slower[j] += a.p

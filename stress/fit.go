@@ -377,7 +377,15 @@ func (p *posterior) finish(bound, miss float64) {
 	for i := range p.models {
 		p.models[i].p /= sum
 	}
-	p.correct(bound, miss)
+	if p.outside {
+		// Too many numbers of workers come into question to simulate each of
+		// them every second, and that number is what is not known.
+		for i := range p.models {
+			p.models[i].capacity = p.models[i].model.capacity(bound, miss)
+		}
+	} else {
+		p.correct(bound, miss)
+	}
 	for _, w := range p.models {
 		p.mean += w.p * math.Log(math.Max(w.capacity, 1e-9))
 		p.ceiling += w.p * w.ceiling

@@ -142,6 +142,20 @@ func TestFewWorkersMeetBruteForce(t *testing.T) {
 	}
 }
 
+// A histogram ends with buckets of many seconds, of which nothing is in most.
+func TestEmptyBucketsChangeNoCapacity(t *testing.T) {
+	s := station{workers: 2, mean: 0.006, cv: 0.3}
+	service := servedAs(s)
+	m := model{k: 2, alone: s.mean, cs2: variance(service), ca2: 1, dealt: 454, overlap: overlap(service), service: service}
+	want := m.carries(0.02, 0.01)
+	for _, far := range []atom{{1000, 0}, {2000, 1e-7}} {
+		m.service = append(m.service, far)
+	}
+	if got := m.carries(0.02, 0.01); math.Abs(got/want-1) > 0.01 || math.Abs(want/243.8-1) > 0.02 {
+		t.Errorf("capacity %.1f with far buckets, %.1f without; brute force finds 243.8", got, want)
+	}
+}
+
 // A short version of bench/stress, which finds every truth again.
 func TestBruteForceFindsTheTruths(t *testing.T) {
 	t.Parallel() // it computes only, in virtual time
