@@ -148,9 +148,7 @@ func TestEmptyBucketsChangeNoCapacity(t *testing.T) {
 	service := servedAs(s)
 	m := model{k: 2, alone: s.mean, cs2: variance(service), ca2: 1, dealt: 454, overlap: overlap(service), service: service}
 	want := m.carries(0.02, 0.01)
-	for _, far := range []atom{{1000, 0}, {2000, 1e-7}} {
-		m.service = append(m.service, far)
-	}
+	m.service = append(m.service, atom{1000, 0}, atom{2000, 1e-7})
 	if got := m.carries(0.02, 0.01); math.Abs(got/want-1) > 0.01 || math.Abs(want/243.8-1) > 0.02 {
 		t.Errorf("capacity %.1f with far buckets, %.1f without; brute force finds 243.8", got, want)
 	}
