@@ -248,34 +248,9 @@ func middle95(v []float64) (low, high float64) {
 }
 
 // quantile returns the least value that a share p of v does not exceed. It
-// reorders v, as far as it must (Hoare, Find, Comm. ACM 4, 1961): sorting all of
-// it was most of the time of a fit.
+// reorders v: sorting all of it was most of the time of a fit.
 func quantile(v []float64, p float64) float64 {
-	k := max(0, int(math.Ceil(p*float64(len(v))))-1)
-	lo, hi := 0, len(v)-1
-	for lo < hi {
-		pivot := v[k]
-		i, j := lo, hi
-		for i <= j {
-			for v[i] < pivot {
-				i++
-			}
-			for v[j] > pivot {
-				j--
-			}
-			if i <= j {
-				v[i], v[j] = v[j], v[i]
-				i, j = i+1, j-1
-			}
-		}
-		if j < k {
-			lo = i
-		}
-		if i > k {
-			hi = j
-		}
-	}
-	return v[k]
+	return Nth(v, max(0, int(math.Ceil(p*float64(len(v))))-1))
 }
 
 // at picks the values at the given places.

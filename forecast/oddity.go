@@ -3,6 +3,8 @@ package forecast
 import (
 	"fmt"
 	"math"
+
+	"github.com/wxops/wxops/capacity"
 )
 
 // What a history has that models are deaf to, or have to follow: both are said,
@@ -59,7 +61,7 @@ func spikes(values []float64, season int) (count, farthest int) {
 	if len(known) == 0 {
 		return 0, 0
 	}
-	usual := max(nth(known, 9*len(known)/10), leastDistance*nth(sizes, len(sizes)/2))
+	usual := max(capacity.Nth(known, 9*len(known)/10), leastDistance*capacity.Nth(sizes, len(sizes)/2))
 	if usual == 0 { // mostly zeros: every value would stand alone
 		return 0, 0
 	}
@@ -110,7 +112,7 @@ func levelShift(values []float64, season int) (before, after float64, at int, ok
 		}
 		blocks[i] = math.NaN()
 		if len(known) > 0 {
-			blocks[i] = nth(known, len(known)/2)
+			blocks[i] = capacity.Nth(known, len(known)/2)
 		}
 	}
 	best := 0.0
@@ -140,36 +142,4 @@ func scatter(v []float64, middle float64) float64 {
 		sum += math.Abs(x - middle)
 	}
 	return sum / float64(len(v))
-}
-
-// nth returns the value that would be at index k if v was sorted, and changes the
-// order of v (Hoare's Find, Communications of the ACM 4, 1961). O(n) on average.
-func nth(v []float64, k int) float64 {
-	low, high := 0, len(v)-1
-	for low < high {
-		pivot := medianOf5([]float64{v[low], v[(low+k)/2], v[k], v[(k+high)/2], v[high]})
-		i, j := low, high
-		for i <= j {
-			for v[i] < pivot {
-				i++
-			}
-			for v[j] > pivot {
-				j--
-			}
-			if i <= j {
-				v[i], v[j] = v[j], v[i]
-				i++
-				j--
-			}
-		}
-		switch {
-		case k <= j:
-			high = j
-		case k >= i:
-			low = i
-		default:
-			return v[k]
-		}
-	}
-	return v[k]
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wxops/wxops/capacity"
 )
 
 // maxGrid is the longest history in steps: 20 years of minutes.
@@ -362,7 +364,7 @@ func usual(step int64, at []int64) int64 {
 	for i := range gaps {
 		gaps[i] = float64(at[i+1] - at[i])
 	}
-	middle := nth(gaps, len(gaps)/2)
+	middle := capacity.Nth(gaps, len(gaps)/2)
 	for _, u := range usualSteps {
 		if math.Abs(middle-float64(u)) <= float64(u)/20 {
 			return int64(u)

@@ -187,10 +187,12 @@ func (c *Controller) decide(s Sample) Decision {
 		return c.decision("looking what a backlog does to the service")
 	}
 	switch {
-	case c.confirmed() && elapsed >= c.longest(doubt) && doubt.slower > likely:
-		return c.finish(capacity.VerdictOK, "the estimate was confirmed; whether a backlog slows the service down stayed open")
 	case c.confirmed() && elapsed >= c.longest(doubt):
-		return c.finish(capacity.VerdictOK, "the estimate was confirmed")
+		why := "the estimate was confirmed"
+		if doubt.slower > likely {
+			why += "; whether a backlog slows the service down stayed open"
+		}
+		return c.finish(capacity.VerdictOK, why)
 	case elapsed >= c.cfg.MaxDuration:
 		return c.finish(capacity.VerdictNoKnee, "the time is over")
 	case c.paused:
